@@ -1,0 +1,1 @@
+"""The giving platform an organisation runs itself."""

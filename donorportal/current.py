@@ -1,0 +1,18 @@
+"""What the running application was wired with, for the views."""
+
+from typing import cast
+
+from flask import current_app
+
+from donorportal.config import Settings
+from donorportal.payments.gateway import Gateway
+
+
+def settings() -> Settings:
+    """Return the settings of this application."""
+    return cast("Settings", current_app.extensions["settings"])
+
+
+def gateway() -> Gateway:
+    """Return the payment service of this application."""
+    return cast("Gateway", current_app.extensions["gateway"])

@@ -1,0 +1,1 @@
+"""Gifts once and monthly, from the form to the receipt."""

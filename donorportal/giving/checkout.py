@@ -1,0 +1,203 @@
+"""From an intent to a page on which the donor pays.
+
+The gift is stored before the payment service is called, the idempotency key derives from the
+stored row, and no transaction is open during the call. Whatever crashes in between, sending the
+form again finds the same row and asks for the same page.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from donorportal import clock
+from donorportal.config import Settings
+from donorportal.db import upsert
+from donorportal.giving.events import note
+from donorportal.giving.intent import CONSENT_WORDING, GiftIntent
+from donorportal.giving.models import Asked, Gift, GiftStatus, RecurringGift
+from donorportal.money import Money
+from donorportal.payments.gateway import Checkout, CheckoutRequest
+
+# How long a page to pay on stays open.
+_OPEN_FOR = timedelta(hours=2)
+# After so long without an answer from Stripe, the next try is a new attempt: the old page would
+# be closed before the donor could use it.
+_ATTEMPT_FOR = timedelta(hours=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Started:
+    """A stored gift on its way to the payment service.
+
+    Attributes:
+        url: The page to pay on, when there is one already.
+        superseded: The remote id of an earlier page that must be settled or closed first.
+        finished: Somebody paid, or the bank is still busy: there is nothing left to start.
+
+    """
+
+    row_id: int
+    monthly: bool
+    reference: UUID
+    attempt: int
+    asked_at: datetime
+    url: str | None
+    superseded: str | None
+    finished: bool
+    remote_id: str | None
+
+    @property
+    def idempotency_key(self) -> str:
+        """The same for every try of this attempt, so that they all get one page."""
+        kind = "recurring-gift" if self.monthly else "gift"
+        return f"{kind}:{self.reference}:checkout:{self.attempt}"
+
+
+def start(session: Session, intent: GiftIntent) -> Started:
+    """Store the intent, or find what the same form stored before."""
+    table = _table(intent.monthly)
+    now = clock.now()
+    row_id = session.scalar(
+        upsert(session, table)
+        .values(
+            public_id=uuid4(),
+            key=intent.key,
+            created_at=now,
+            checkout_asked_at=now,
+            **_typed(intent, now),
+        )
+        .on_conflict_do_nothing(index_elements=["key"])
+        .returning(table.id)
+    )
+    if row_id is None:
+        return _again(session, intent, now)
+    note(session, table, row_id, GiftStatus.STARTED, cause="giving form")
+    row = session.execute(sa.select(table.public_id).where(table.id == row_id)).one()
+    return Started(
+        row_id=row_id,
+        monthly=intent.monthly,
+        reference=row.public_id,
+        attempt=1,
+        asked_at=now,
+        url=None,
+        superseded=None,
+        finished=False,
+        remote_id=None,
+    )
+
+
+def request_for(intent: GiftIntent, started: Started, settings: Settings) -> CheckoutRequest:
+    """Describe the page; the same attempt always describes it in the same words."""
+    return CheckoutRequest(
+        reference=str(started.reference),
+        amount=intent.amount,
+        monthly=intent.monthly,
+        email=intent.address.email,
+        return_url=f"{settings.public_url}/give/thanks",
+        cancel_url=f"{settings.public_url}/give?again={started.reference}",
+        locale=settings.organisation.locale.partition("_")[0],
+        expires_at=started.asked_at + _OPEN_FOR,
+    )
+
+
+def opened(session: Session, started: Started, page: Checkout) -> None:
+    """Remember the page that was opened for a stored gift."""
+    table = _table(started.monthly)
+    session.execute(
+        sa.update(table)
+        .where(table.id == started.row_id, table.checkout_attempt == started.attempt)
+        .values(checkout_remote_id=page.remote_id, checkout_url=page.url)
+        .execution_options(synchronize_session=False)
+    )
+
+
+def abandoned_form(session: Session, reference: UUID) -> dict[str, Any] | None:
+    """Return what the donor had typed when coming back from the payment page without paying."""
+    since = clock.now() - timedelta(days=1)
+    for table in (_table(monthly=False), _table(monthly=True)):
+        row = session.scalar(
+            sa.select(table).where(
+                table.public_id == reference,
+                table.status == GiftStatus.STARTED,
+                table.created_at > since,
+            )
+        )
+        if row is not None:
+            gift = Money(row.amount_minor - row.fee_cover_minor, row.currency)
+            return {
+                "gift": gift,
+                "frequency": "monthly" if table is RecurringGift else "once",
+                "designation": row.designation_code,
+                "cover_fees": row.fee_cover_minor > 0,
+                "email": row.email,
+                "name": row.name,
+                "tribute_type": row.tribute_type or "",
+                "tribute_name": row.tribute_name or "",
+                "topics": list(row.consents.get("topics", [])),
+                "campaign": row.campaign or "",
+                "story": row.story or "",
+            }
+    return None
+
+
+def _table(monthly: bool) -> type[Asked]:
+    return RecurringGift if monthly else Gift
+
+
+def _typed(intent: GiftIntent, now: datetime) -> dict[str, Any]:
+    return {
+        "amount_minor": intent.amount.minor,
+        "currency": intent.amount.currency,
+        "fee_cover_minor": intent.fee_cover_minor,
+        "designation_code": intent.designation_code,
+        "email": intent.address.email,
+        "name": intent.name,
+        "tribute_type": intent.tribute_type,
+        "tribute_name": intent.tribute_name,
+        "campaign": intent.campaign,
+        "story": intent.story,
+        "consents": {
+            "topics": list(intent.topics),
+            "wording": CONSENT_WORDING,
+            "at": now.isoformat(),
+            "network": intent.network,
+        }
+        if intent.topics
+        else {},
+    }
+
+
+def _again(session: Session, intent: GiftIntent, now: datetime) -> Started:
+    """Go on with the row that this form stored before.
+
+    When the donor went back and changed something, or so much time has passed that the page is
+    closed, this is a new attempt with a new key, and the earlier page has to be dealt with.
+    """
+    table = _table(intent.monthly)
+    row = session.scalars(sa.select(table).where(table.key == intent.key).with_for_update()).one()
+    finished = row.status not in {GiftStatus.STARTED, GiftStatus.ABANDONED}
+    same = (row.amount_minor, row.currency, row.email) == intent.fingerprint()
+    renewed = not finished and (not same or now - row.checkout_asked_at > _ATTEMPT_FOR)
+    if renewed:
+        row.checkout_attempt += 1
+        row.checkout_asked_at = now
+        row.checkout_url = None
+    if not finished:
+        row.status = GiftStatus.STARTED
+        for name, value in _typed(intent, now).items():
+            setattr(row, name, value)
+    return Started(
+        row_id=row.id,
+        monthly=intent.monthly,
+        reference=row.public_id,
+        attempt=row.checkout_attempt,
+        asked_at=row.checkout_asked_at,
+        url=None if finished else row.checkout_url,
+        superseded=row.checkout_remote_id if renewed else None,
+        finished=finished,
+        remote_id=row.checkout_remote_id,
+    )

@@ -1,0 +1,159 @@
+"""Monthly gifts: ours follow the subscription at the payment service."""
+
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from donorportal import clock
+from donorportal.config import Settings
+from donorportal.donors.addresses import parse_email
+from donorportal.donors.matching import find_or_create
+from donorportal.giving.events import note
+from donorportal.giving.models import RecurringGift, RecurringStatus
+from donorportal.payments.gateway import (
+    CheckoutState,
+    Invoice,
+    Observation,
+    Payment,
+    Subscription,
+)
+
+_STATES = {
+    "active": RecurringStatus.ACTIVE,
+    "trialing": RecurringStatus.ACTIVE,
+    "past_due": RecurringStatus.PAST_DUE,
+    "unpaid": RecurringStatus.PAST_DUE,
+    "paused": RecurringStatus.PAUSED,
+    "canceled": RecurringStatus.ENDED,
+    "incomplete": RecurringStatus.STARTED,
+    "incomplete_expired": RecurringStatus.ABANDONED,
+}
+_LIVE = (RecurringStatus.ACTIVE, RecurringStatus.PAST_DUE, RecurringStatus.PAUSED)
+
+
+def converge(
+    session: Session, seen: Observation, *, cause: str, settings: Settings
+) -> RecurringGift | None:
+    """Bring the monthly gift in line with *seen*; return it locked, or None if it is not ours."""
+    giver = _lock(session, seen)
+    if giver is None:
+        return None
+    if seen.subscription is not None:
+        _follow(session, giver, seen.subscription, cause, settings)
+    elif (
+        seen.checkout is not None
+        and seen.checkout.state is CheckoutState.EXPIRED
+        and seen.checkout.remote_id == giver.checkout_remote_id
+        and giver.status == RecurringStatus.STARTED
+    ):
+        giver.status = RecurringStatus.ABANDONED
+        note(session, RecurringGift, giver.id, giver.status, cause=cause)
+    return giver
+
+
+def note_failed_charge(
+    session: Session, giver: RecurringGift, invoice: Invoice, payment: Payment, *, cause: str
+) -> None:
+    """Keep the fact that a month's charge did not go through."""
+    if payment.failure is not None:
+        note(
+            session,
+            RecurringGift,
+            giver.id,
+            giver.status,
+            cause=cause,
+            invoice=invoice.remote_id,
+            failure=payment.failure,
+        )
+
+
+def other_active(session: Session, giver: RecurringGift) -> RecurringGift | None:
+    """Return another monthly gift that this donor already gives, if there is one."""
+    return session.scalar(
+        sa.select(RecurringGift)
+        .where(
+            RecurringGift.donor_id == giver.donor_id,
+            RecurringGift.id != giver.id,
+            RecurringGift.status.in_(_LIVE),
+        )
+        .order_by(RecurringGift.id)
+        .limit(1)
+    )
+
+
+def active_of(session: Session, donor_id: int) -> RecurringGift | None:
+    """Return the donor's oldest monthly gift that has not ended, if there is one."""
+    return session.scalar(
+        sa.select(RecurringGift)
+        .where(RecurringGift.donor_id == donor_id, RecurringGift.status.in_(_LIVE))
+        .order_by(RecurringGift.id)
+        .limit(1)
+    )
+
+
+def _lock(session: Session, seen: Observation) -> RecurringGift | None:
+    """Find the row by the subscription, or by the reference we gave Stripe at the start."""
+    subscription_id = (seen.subscription and seen.subscription.remote_id) or (
+        seen.checkout and seen.checkout.subscription_id
+    )
+    by_subscription = sa.select(RecurringGift).where(RecurringGift.remote_id == subscription_id)
+    giver = session.scalar(by_subscription.with_for_update())
+    reference = _reference(seen)
+    if giver is None and reference is not None:
+        by_reference = sa.select(RecurringGift).where(RecurringGift.public_id == reference)
+        giver = session.scalar(by_reference.with_for_update())
+    return giver
+
+
+def _reference(seen: Observation) -> UUID | None:
+    for thing in (seen.subscription, seen.invoice, seen.checkout):
+        if thing is not None and thing.reference:
+            try:
+                return UUID(thing.reference)
+            except ValueError:
+                return None
+    return None
+
+
+def _follow(
+    session: Session,
+    giver: RecurringGift,
+    subscription: Subscription,
+    cause: str,
+    settings: Settings,
+) -> None:
+    """Take over what the subscription says now; what it says is never inferred from events."""
+    status = _STATES.get(subscription.remote_state, RecurringStatus.UNKNOWN)
+    if status is RecurringStatus.ACTIVE and subscription.paused:
+        status = RecurringStatus.PAUSED
+    amount = subscription.amount or giver.amount
+    changed = (giver.status, giver.amount) != (status, amount)
+    giver.remote_id = subscription.remote_id
+    giver.remote_status = subscription.remote_state
+    giver.customer_remote_id = subscription.customer_id
+    giver.started_at = giver.started_at or subscription.started_at
+    giver.ended_at = subscription.ended_at
+    giver.card_brand = subscription.card_brand or giver.card_brand
+    giver.card_last4 = subscription.card_last4 or giver.card_last4
+    giver.next_on = (
+        clock.local_date(subscription.next_at, settings.organisation.time_zone)
+        if subscription.next_at and status in _LIVE
+        else None
+    )
+    if amount != giver.amount:
+        giver.amount_minor, giver.currency = amount.minor, amount.currency
+        giver.fee_cover_minor = 0
+    if status in _LIVE and giver.donor_id is None:
+        giver.donor_id = find_or_create(session, parse_email(giver.email), giver.name)
+    if changed:
+        giver.status = status
+        note(
+            session,
+            RecurringGift,
+            giver.id,
+            status,
+            cause=cause,
+            remote_status=subscription.remote_state,
+            amount_minor=amount.minor,
+        )

@@ -1,0 +1,276 @@
+"""Bringing our books in line with what the payment service says now.
+
+Webhooks, the thank-you page, the sweep of stale gifts and reconciliation all end here. Applying
+the same observation again changes nothing, and observations may come in any order: what counts is
+what is true at the payment service, not which message told us.
+"""
+
+from dataclasses import dataclass
+from uuid import UUID, uuid4
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from donorportal import clock
+from donorportal.config import Settings
+from donorportal.donors.addresses import parse_email
+from donorportal.donors.matching import find_or_create
+from donorportal.giving import receipts, recurring
+from donorportal.giving.events import note
+from donorportal.giving.models import Gift, GiftStatus, RecurringGift
+from donorportal.giving.refunds import apply_refunds
+from donorportal.ledger import accounts
+from donorportal.ledger.posting import move, post
+from donorportal.payments.gateway import (
+    CheckoutState,
+    Fee,
+    Invoice,
+    Observation,
+    Payment,
+    PaymentState,
+)
+from donorportal.updates import consents
+
+_ASKED = (
+    "fee_cover_minor",
+    "email",
+    "name",
+    "tribute_type",
+    "tribute_name",
+    "campaign",
+    "story",
+    "designation_code",
+    "checkout_asked_at",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What applying an observation came to.
+
+    Attributes:
+        concern: Why a person should look, or None when all is well.
+
+    """
+
+    concern: str | None = None
+
+
+def settle(session: Session, seen: Observation, *, cause: str, settings: Settings) -> Outcome:
+    """Converge our rows to *seen* and say whether a person should look."""
+    for thing in (seen.checkout, seen.payment, seen.invoice, seen.subscription):
+        if thing is not None and thing.livemode != settings.livemode:
+            return Outcome("test and live mode are mixed up")
+    if seen.subscription is not None or (seen.checkout and seen.checkout.subscription_id):
+        return _settle_recurring(session, seen, cause, settings)
+    return _settle_once(session, seen, cause, settings)
+
+
+def _settle_recurring(
+    session: Session, seen: Observation, cause: str, settings: Settings
+) -> Outcome:
+    giver = recurring.converge(session, seen, cause=cause, settings=settings)
+    if giver is None:
+        return Outcome("a subscription that no monthly gift of ours started")
+    if seen.invoice is None or seen.payment is None:
+        return Outcome()
+    if not seen.invoice.paid:
+        recurring.note_failed_charge(session, giver, seen.invoice, seen.payment, cause=cause)
+        return Outcome()
+    gift = _gift_of_invoice(session, giver, seen.invoice, cause)
+    return _receive(session, gift, seen.payment, cause=cause, settings=settings, giver=giver)
+
+
+def _settle_once(session: Session, seen: Observation, cause: str, settings: Settings) -> Outcome:
+    reference = _reference(seen)
+    gift = _lock(session, reference) if reference else None
+    if gift is None:
+        return Outcome("a payment that no gift of ours started")
+    if seen.payment is None:
+        _follow_checkout(session, gift, seen, cause)
+        return Outcome()
+    if seen.payment.state is PaymentState.SUCCEEDED:
+        gift = _gift_of_payment(session, gift, seen.payment)
+        return _receive(session, gift, seen.payment, cause=cause, settings=settings, giver=None)
+    return _follow_payment(session, gift, seen, seen.payment, cause)
+
+
+def _reference(seen: Observation) -> UUID | None:
+    text = (seen.payment and seen.payment.reference) or (seen.checkout and seen.checkout.reference)
+    try:
+        return UUID(text) if text else None
+    except ValueError:
+        return None
+
+
+def _lock(session: Session, reference: UUID) -> Gift | None:
+    return session.scalar(sa.select(Gift).where(Gift.public_id == reference).with_for_update())
+
+
+def _gift_of_invoice(session: Session, giver: RecurringGift, invoice: Invoice, cause: str) -> Gift:
+    """Return this month's gift; the recurring gift is locked, so nobody else creates it."""
+    gift = session.scalar(
+        sa.select(Gift).where(Gift.invoice_remote_id == invoice.remote_id).with_for_update()
+    )
+    if gift is None:
+        gift = _copy(giver, recurring_gift_id=giver.id, invoice_remote_id=invoice.remote_id)
+        gift.amount_minor = invoice.amount.minor
+        gift.currency = invoice.amount.currency
+        gift.fee_cover_minor = min(giver.fee_cover_minor, gift.amount_minor - 1)
+        session.add(gift)
+        session.flush()  # Its id is needed for the history.
+        note(session, Gift, gift.id, GiftStatus.STARTED, cause=cause, invoice=invoice.remote_id)
+    return gift
+
+
+def _gift_of_payment(session: Session, gift: Gift, payment: Payment) -> Gift:
+    """Return the gift that *payment* is for.
+
+    Two pages of one gift can both be paid. The money of the second is real, so it becomes a gift
+    of its own that a person should look at: a refund may be due.
+    """
+    if gift.payment_remote_id in {None, payment.remote_id} or gift.status != GiftStatus.RECEIVED:
+        return gift
+    second = session.scalar(
+        sa.select(Gift).where(Gift.payment_remote_id == payment.remote_id).with_for_update()
+    )
+    if second is None:
+        second = _copy(gift, needs_look="The same form was paid twice. Is a refund due?")
+        second.amount_minor = payment.amount.minor
+        second.currency = payment.amount.currency
+        session.add(second)
+        session.flush()  # Its id is needed for the history.
+    return second
+
+
+def _copy(asked: Gift | RecurringGift, **columns: object) -> Gift:
+    """Return a new gift with everything that was asked for, under names of its own."""
+    kept = {name: getattr(asked, name) for name in _ASKED}
+    return Gift(
+        public_id=uuid4(),
+        key=uuid4(),
+        status=GiftStatus.STARTED,
+        created_at=clock.now(),
+        consents={},
+        **kept,
+        **columns,
+    )
+
+
+def _receive(
+    session: Session,
+    gift: Gift,
+    payment: Payment,
+    *,
+    cause: str,
+    settings: Settings,
+    giver: RecurringGift | None,
+) -> Outcome:
+    """Book a gift whose money is there: status, ledger, receipt, mail, all or nothing."""
+    if payment.charge_id is None or payment.charged_at is None:
+        return Outcome("a payment succeeded without a charge")
+    if gift.status != GiftStatus.RECEIVED:
+        _book(session, gift, payment, cause, settings)
+        receipt = receipts.issue(session, gift)
+        if gift.needs_look is None:
+            also = recurring.other_active(session, giver) if giver else None
+            receipts.mail(
+                session, gift, receipt, recurring=giver, also_monthly=also, settings=settings
+            )
+        consents.record(
+            session,
+            email=gift.email,
+            given=(giver or gift).consents,
+            source=f"giving form, {giver.public_id if giver else gift.public_id}",
+        )
+    if payment.fee is not None:
+        _post_fee(session, gift, payment.fee)
+    apply_refunds(session, gift, payment, cause=cause, settings=settings)
+    return Outcome(gift.needs_look)
+
+
+def _book(session: Session, gift: Gift, payment: Payment, cause: str, settings: Settings) -> None:
+    """Write what the payment service says happened, even where it is not what we expected."""
+    if payment.amount != gift.amount:
+        gift.needs_look = f"We asked for {gift.amount.exact()}, {payment.amount.exact()} was paid."
+        gift.amount_minor, gift.currency = payment.amount.minor, payment.amount.currency
+        gift.fee_cover_minor = 0
+    charged_at = payment.charged_at or clock.now()
+    gift.donor_id = find_or_create(session, parse_email(gift.email), gift.name)
+    gift.status = GiftStatus.RECEIVED
+    gift.payment_remote_id = payment.remote_id
+    gift.charge_remote_id = payment.charge_id
+    gift.given_on = clock.local_date(charged_at, settings.organisation.time_zone)
+    gift.given_on_basis = "charged"
+    gift.received_at = charged_at
+    gift.card_brand, gift.card_last4 = payment.card_brand, payment.card_last4
+    gift.failure = None
+    session.flush()  # The receipt and the ledger refer to the gift as it is now.
+    note(session, Gift, gift.id, GiftStatus.RECEIVED, cause=cause, charge=payment.charge_id)
+    post(
+        session,
+        source=f"charge:{payment.charge_id}",
+        effective_on=gift.given_on,
+        lines=move(
+            gift.amount, debit=accounts.CLEARING, credit=accounts.gifts(gift.designation_code)
+        ),
+        detail={"gift": gift.id},
+    )
+
+
+def _post_fee(session: Session, gift: Gift, fee: Fee) -> None:
+    """Post what the card cost, and the exchange when Stripe credits another currency."""
+    known_on = gift.given_on or clock.now().date()
+    if fee.fee.minor:
+        post(
+            session,
+            source=f"fee:{fee.transaction_id}",
+            effective_on=known_on,
+            lines=move(fee.fee, debit=accounts.FEES, credit=accounts.CLEARING),
+            detail={"gift": gift.id},
+        )
+    if fee.gross.currency != gift.currency:
+        sold = move(gift.amount, debit=accounts.EXCHANGE, credit=accounts.CLEARING)
+        bought = move(fee.gross, debit=accounts.CLEARING, credit=accounts.EXCHANGE)
+        post(
+            session,
+            source=f"exchange:{fee.transaction_id}",
+            effective_on=known_on,
+            lines=[*sold, *bought],
+            detail={"gift": gift.id},
+        )
+
+
+def _follow_checkout(session: Session, gift: Gift, seen: Observation, cause: str) -> None:
+    """End an attempt whose page closed without a payment."""
+    expired = seen.checkout is not None and seen.checkout.state is CheckoutState.EXPIRED
+    current = seen.checkout is not None and seen.checkout.remote_id == gift.checkout_remote_id
+    if expired and current and gift.status == GiftStatus.STARTED:
+        gift.status = GiftStatus.ABANDONED
+        note(session, Gift, gift.id, GiftStatus.ABANDONED, cause=cause)
+
+
+def _follow_payment(
+    session: Session, gift: Gift, seen: Observation, payment: Payment, cause: str
+) -> Outcome:
+    """Keep what we know about money that is not there yet, or that will not come."""
+    if payment.state is PaymentState.UNKNOWN:
+        gift.needs_look = f"Stripe reports a state we do not know: {payment.remote_state}"
+        return Outcome(gift.needs_look)
+    if gift.status == GiftStatus.RECEIVED:
+        return Outcome()
+    status = _status_of(gift, seen, payment)
+    if (status, payment.failure) != (gift.status, gift.failure):
+        gift.status, gift.failure = status, payment.failure
+        note(session, Gift, gift.id, status, cause=cause, failure=payment.failure)
+    return Outcome()
+
+
+def _status_of(gift: Gift, seen: Observation, payment: Payment) -> GiftStatus:
+    if payment.state is PaymentState.PROCESSING:
+        return GiftStatus.PLEDGED
+    if gift.status == GiftStatus.PLEDGED or payment.state is PaymentState.CANCELED:
+        return GiftStatus.FAILED
+    if seen.checkout and seen.checkout.state is CheckoutState.EXPIRED:
+        return GiftStatus.ABANDONED
+    return GiftStatus(gift.status)

@@ -1,0 +1,232 @@
+"""The giving pages: home, the form, and what happened to the money."""
+
+from datetime import timedelta
+from typing import cast
+from uuid import UUID, uuid4
+
+import structlog
+from flask import (
+    Blueprint,
+    Response,
+    current_app,
+    make_response,
+    redirect,
+    render_template,
+    request,
+)
+from flask.typing import ResponseReturnValue
+from flask_login import current_user
+
+from donorportal import clock
+from donorportal.current import gateway, settings
+from donorportal.db import db, reading_session, unit_of_work, writing_session
+from donorportal.giving import checkout, outcome, presenting, recurring, shield
+from donorportal.giving.catalogue import Catalogue, Offers
+from donorportal.giving.checkout import Started
+from donorportal.giving.forms import GiftForm
+from donorportal.giving.intent import GiftIntent
+from donorportal.giving.outcome import LastGift
+from donorportal.giving.settlement import settle
+from donorportal.limits.counting import network_of
+from donorportal.payments.gateway import GatewayRejected, GatewayUnavailable
+
+bp = Blueprint("giving", __name__)
+log = structlog.get_logger()
+
+
+@bp.get("/")
+def home() -> str:
+    """Say who we are and how to give."""
+    return render_template("home.html", designations=_offers().designations)
+
+
+@bp.route("/give", methods=["GET", "POST"])
+def give() -> ResponseReturnValue:
+    """Show the form, or start what it asks for."""
+    return _start() if request.method == "POST" else _form()
+
+
+@bp.get("/give/thanks")
+def thanks() -> ResponseReturnValue:
+    """Say what happened to the money, as far as is known and no further."""
+    remote_id = request.args.get("cs", "")[:255]
+    with reading_session(db.engine) as session:
+        state = outcome.state_of(session, remote_id)
+    if state == "open":
+        state = _ask_and_settle(remote_id)
+    page = outcome.read(db.session(), remote_id, settings(), _offers())
+    answer = make_response(
+        render_template(
+            "giving/thanks.html",
+            state="checking" if state == "checking" else page.state,
+            gift=page.facts,
+            share_links=presenting.share_links(settings()),
+            sign_in_url="/portal/",
+        ),
+        404 if page.state == "unknown" else 200,
+    )
+    answer.headers["Cache-Control"] = "no-store"
+    return answer
+
+
+def _form() -> ResponseReturnValue:
+    form = GiftForm.linked(request.args, settings(), _offers())
+    returning = False
+    if "again" in request.args:
+        returning = _fill_again(form)
+    return _page(form, returning=returning)
+
+
+def _start() -> ResponseReturnValue:
+    form = GiftForm.posted(request.form)
+    if request.form.get("instead") == "once":
+        form.frequency = "once"
+    network = network_of(request.remote_addr or "")
+    intent = form.to_intent(settings(), _offers(), network)
+    if intent is None:
+        return _page(form), 422
+    earlier = _asks_first(form, intent)
+    if earlier is not None:
+        return earlier
+    with unit_of_work() as session:
+        wait = shield.admit(
+            session,
+            request.remote_addr or "",
+            factor=settings().checkout_limit_factor,
+            signed_in=current_user.donor_id is not None,
+        )
+        started = None if wait else checkout.start(session, intent)
+    if started is None:
+        return _please_wait(form, cast("timedelta", wait))
+    return _to_payment(form, intent, started)
+
+
+def _to_payment(form: GiftForm, intent: GiftIntent, started: Started) -> ResponseReturnValue:
+    """Send the donor to the page on which the stored gift is paid."""
+    if started.finished:
+        return redirect(f"/give/thanks?cs={started.remote_id}", 303)
+    if started.url:
+        return _redirect(started.url, started)
+    try:
+        if started.superseded and _settle_superseded(started.superseded):
+            return redirect(f"/give/thanks?cs={started.superseded}", 303)
+        page = gateway().open_checkout(
+            checkout.request_for(intent, started, settings()), key=started.idempotency_key
+        )
+    except (GatewayUnavailable, GatewayRejected) as trouble:
+        return _unavailable(form, trouble)
+    with unit_of_work() as session:
+        checkout.opened(session, started, page)
+    return _redirect(page.url or "/give", started)
+
+
+def _settle_superseded(remote_id: str) -> bool:
+    """Close a page that is about to be replaced; True if it turns out that somebody paid on it."""
+    seen = gateway().observe(remote_id)
+    if seen is not None and seen.checkout is not None and seen.checkout.paid:
+        with unit_of_work() as session:
+            settle(session, seen, cause="giving form", settings=settings())
+        return True
+    gateway().expire_checkout(remote_id)
+    return False
+
+
+def _ask_and_settle(remote_id: str) -> str:
+    """Ask the payment service about an unfinished gift and book what it says."""
+    try:
+        seen = gateway().observe(remote_id)
+    except (GatewayUnavailable, GatewayRejected):
+        return "checking"
+    if seen is not None:
+        # The donor's own arrival is a hint like any webhook, so this GET may write.
+        with writing_session(db.engine) as session:
+            settle(session, seen, cause="thank-you page", settings=settings())
+    return "asked"
+
+
+def _asks_first(form: GiftForm, intent: GiftIntent) -> ResponseReturnValue | None:
+    """Stop and ask when this looks like a second gift by mistake."""
+    if intent.monthly and current_user.donor_id and not request.form.get("second_monthly"):
+        with reading_session(db.engine) as session:
+            active = recurring.active_of(session, current_user.donor_id)
+        if active is not None:
+            organisation = settings().organisation
+            facts = presenting.gift_facts(
+                active,
+                None,
+                None,
+                organisation,
+                _offers().designation_name(active.designation_code),
+            )
+            return render_template("giving/already_partner.html", form=form, recurring=facts)
+    if request.form.get("again"):
+        return None
+    last = LastGift.from_cookie(request.cookies.get(LastGift.COOKIE, ""), settings())
+    with reading_session(db.engine) as session:
+        previous = last.given_before(session, intent.key, settings()) if last else None
+    if previous is None:
+        return None
+    return render_template(
+        "giving/just_gave.html",
+        form=form,
+        previous=previous,
+        button_label=presenting.button_label(form, settings()),
+    )
+
+
+def _fill_again(form: GiftForm) -> bool:
+    """Fill in what was typed before the donor went to the payment page and came back."""
+    try:
+        reference = UUID(request.args["again"])
+    except ValueError:
+        return False
+    typed = checkout.abandoned_form(db.session(), reference)
+    if typed is None:
+        return False
+    gift = typed.pop("gift")
+    for name, value in typed.items():
+        setattr(form, name, value)
+    form.currency = gift.currency
+    form.amount = presenting.typed_text(gift, settings().organisation.locale)
+    return True
+
+
+def _page(form: GiftForm, *, returning: bool = False) -> str:
+    today = clock.local_date(clock.now(), settings().organisation.time_zone)
+    return render_template(
+        "giving/give.html",
+        returning=returning,
+        signed_in_email=current_user.email if current_user.donor_id else None,
+        **presenting.form_context(form, settings(), _offers(), today),
+    )
+
+
+def _please_wait(form: GiftForm, wait: timedelta) -> ResponseReturnValue:
+    seconds = max(1, int(wait.total_seconds()))
+    form.errors["form"] = (
+        "There have been many attempts from your network. Please try again in a few minutes."
+        " Nothing was charged."
+    )
+    answer = make_response(_page(form), 429)
+    answer.headers["Retry-After"] = str(seconds)
+    return answer
+
+
+def _unavailable(form: GiftForm, trouble: Exception) -> ResponseReturnValue:
+    reference = uuid4().hex[:8]
+    log.error("checkout not opened", reference=reference, trouble=repr(trouble))
+    status = 503 if isinstance(trouble, GatewayUnavailable) else 500
+    page = render_template("giving/unavailable.html", form=form, reference=reference)
+    return page, status
+
+
+def _redirect(url: str, started: Started) -> Response:
+    """Redirect to the payment page, remembering in this browser which gift it is for."""
+    answer = make_response(redirect(url, 303))
+    LastGift(started.reference).remember(answer, settings())
+    return answer
+
+
+def _offers() -> Offers:
+    catalogue = cast("Catalogue", current_app.extensions["catalogue"])
+    return catalogue.offers(db.session)

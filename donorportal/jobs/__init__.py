@@ -1,0 +1,1 @@
+"""Work as rows, committed with its cause and claimed by lease."""

@@ -1,0 +1,153 @@
+"""Queue work with its cause, claim it by lease, bring dead work back."""
+
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple, cast
+
+import sqlalchemy as sa
+import structlog
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import Session
+from sqlalchemy.sql.dml import ReturningUpdate
+
+from donorportal import clock
+from donorportal.db import writing_session
+from donorportal.jobs import waking
+from donorportal.jobs.models import Job, JobState, Queue
+
+log = structlog.get_logger()
+
+_LOST = "The process that ran this job ended without a word, on the last attempt."
+
+
+class Claimed(NamedTuple):
+    """One job that is ours until its lease ends."""
+
+    id: int
+    task: str
+    args: dict[str, Any]
+    attempts: int
+    """Counts the one about to be made."""
+    max_attempts: int
+
+
+def enqueue(
+    session: Session,
+    task: str,
+    /,
+    *,
+    key: str | None = None,
+    delay: timedelta = timedelta(0),
+    queue: str = Queue.DEFAULT,
+    max_attempts: int = 12,
+    **args: Any,
+) -> bool:
+    """Add a job to the caller's transaction; False if a job with this *key* is known already.
+
+    *args* must be JSON and hold row ids rather than personal data: they are kept with the job.
+    Twelve attempts reach over about six hours.
+
+    Raises:
+        ValueError: No worker drains this *queue*.
+
+    """
+    now = clock.now()
+    connection = session.connection()
+    insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+    statement = (
+        insert(cast("sa.Table", Job.__table__))
+        .values(
+            queue=Queue(queue),
+            task=task,
+            args=args,
+            key=key,
+            run_at=now + delay,
+            max_attempts=max_attempts,
+            created_at=now,
+        )
+        .on_conflict_do_nothing(index_elements=["key"])
+        .returning(Job.id)
+    )
+    if connection.execute(statement).first() is None:
+        return False
+    waking.mark(session)
+    return True
+
+
+def claim(
+    engine: sa.Engine, owner: str, *, queue: str, lease: timedelta, limit: int = 1
+) -> list[Claimed]:
+    """Take up to *limit* due jobs for *owner* until the *lease* ends.
+
+    A job on its last attempt whose lease ended is retired instead: a task that kills its process
+    never reaches the code that would have given it up.
+
+    Leases are told by our own clock. Clocks that disagree, or a pause, can only make two workers
+    run the same job, and then the fence in `Run.finishing` lets one of them finish.
+    """
+    now = clock.now()
+    with writing_session(engine) as session:
+        chosen = _among(engine, _due(queue, now, limit))
+        rows = session.execute(_take(owner, now, now + lease).where(chosen)).all()
+    for row in rows:
+        if row.state == JobState.DEAD:
+            log.error("job dead", job=row.id, task=row.task, error=_LOST)
+    return sorted(
+        Claimed(row.id, row.task, row.args, row.attempts, row.max_attempts)
+        for row in rows
+        if row.state == JobState.READY
+    )
+
+
+def run_again(session: Session, job_id: int) -> bool:
+    """Give a dead job a fresh set of attempts; False if it is not dead (any more)."""
+    revived = session.execute(
+        sa.update(Job)
+        .where(Job.id == job_id, Job.state == JobState.DEAD)
+        .values(state=JobState.READY, run_at=clock.now(), attempts=0, owner=None, finished_at=None)
+        .returning(Job.id)
+    ).first()
+    if revived is None:
+        return False
+    waking.mark(session)
+    return True
+
+
+def _take(owner: str, now: datetime, until: datetime) -> ReturningUpdate[Any]:
+    used_up = Job.attempts >= Job.max_attempts
+    return (
+        sa.update(Job)
+        .values(
+            state=sa.case((used_up, JobState.DEAD), else_=JobState.READY),
+            error=sa.case((used_up, sa.func.coalesce(Job.error, _LOST)), else_=Job.error),
+            finished_at=sa.case((used_up, now), else_=None),
+            owner=sa.case((used_up, None), else_=owner),
+            attempts=sa.case((used_up, Job.attempts), else_=Job.attempts + 1),
+            run_at=until,
+        )
+        .returning(Job.id, Job.task, Job.args, Job.attempts, Job.max_attempts, Job.state)
+        .execution_options(synchronize_session=False)
+    )
+
+
+def _due(queue: str, now: datetime, limit: int) -> sa.Select[int]:
+    """Select the oldest due jobs that nobody else is claiming at this moment."""
+    oldest = (
+        sa.select(Job.id)
+        .where(Job.queue == queue, Job.state == JobState.READY, Job.run_at <= now)
+        .order_by(Job.run_at, Job.id)
+        .with_for_update(skip_locked=True)
+    )
+    if limit == 1:
+        return oldest.limit(1)
+    # A job that was tried before may be one that kills its process, and each crash costs the
+    # whole batch an attempt. So it is only taken when it is the oldest, which then runs first:
+    # innocent neighbours lose one attempt to it, not all of theirs.
+    fresh_or_first = sa.or_(Job.attempts == 0, Job.id == oldest.limit(1).scalar_subquery())
+    return oldest.where(fresh_or_first).limit(limit)
+
+
+def _among(engine: sa.Engine, ids: sa.Select[int]) -> sa.ColumnElement[bool]:
+    """Compare the id with a list made once; PostgreSQL could run a plain IN's query again."""
+    if engine.dialect.name == "postgresql":
+        return Job.id == sa.any_(sa.func.array(ids.scalar_subquery()))
+    return Job.id.in_(ids)

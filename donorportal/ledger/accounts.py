@@ -1,0 +1,17 @@
+"""The chart of accounts.
+
+Debits are positive. A gift raises what Stripe holds for us (debit clearing) and our income
+(credit gifts); a fee raises our costs and lowers what Stripe holds.
+"""
+
+CLEARING = "clearing:stripe"
+"""What Stripe holds for us until it is paid out."""
+FEES = "fees:stripe"
+"""What card payments cost us."""
+EXCHANGE = "exchange:stripe"
+"""Between the currency of a gift and the currency in which Stripe credits it."""
+
+
+def gifts(designation_code: str) -> str:
+    """Return the income account of a designation."""
+    return f"gifts:{designation_code}"

@@ -1,0 +1,1 @@
+"""Counting attempts in windows of time, so that there can be limits."""

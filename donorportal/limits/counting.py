@@ -1,0 +1,83 @@
+"""Counting attempts: one atomic statement each, in the database that all processes share."""
+
+import ipaddress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from donorportal import clock
+from donorportal.db import upsert
+from donorportal.limits.models import RateCount
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """At most *most* attempts under *key* in each *window*."""
+
+    key: str
+    most: int
+    window: timedelta
+
+
+def attempt(session: Session, key: str, *, limit: int, window: timedelta) -> bool:
+    """Count one attempt under *key* and say whether it is within *limit* for this *window*."""
+    return exceeded(session, Limit(key, limit, window)) is None
+
+
+def exceeded(session: Session, *limits: Limit) -> Limit | None:
+    """Count one attempt under each limit; return the slowest one to recover that is exceeded.
+
+    Windows are fixed: the count starts anew at each multiple of the window. Refused attempts
+    count too, so that hammering does not open the door. All rows are touched in one statement
+    and in one order, so that two requests never wait for each other in a circle.
+    """
+    starts = {limit.key: _window_start(limit.window) for limit in limits}
+    rows = [
+        {"key": key, "window_start": start, "count": 1} for key, start in sorted(starts.items())
+    ]
+    counted = session.execute(
+        upsert(session, RateCount)
+        .values(rows)
+        .on_conflict_do_update(
+            index_elements=["key", "window_start"], set_={"count": RateCount.count + 1}
+        )
+        .returning(RateCount.key, RateCount.count)
+    )
+    counts = {row["key"]: row["count"] for row in counted.mappings()}
+    over = [limit for limit in limits if counts[limit.key] > limit.most]
+    return max(over, key=lambda limit: limit.window, default=None)
+
+
+def until_next_window(limit: Limit) -> timedelta:
+    """Return how long it takes until *limit* counts from zero again."""
+    return _window_start(limit.window) + limit.window - clock.now()
+
+
+def forget_old(session: Session, *, older_than: timedelta) -> int:
+    """Delete counters that no limit looks at any more; return how many there were."""
+    deleted = session.execute(
+        sa.delete(RateCount).where(RateCount.window_start < clock.now() - older_than)
+    )
+    return int(deleted.rowcount)  # type: ignore[attr-defined]
+
+
+def network_of(address: str) -> str:
+    """Return the network an address belongs to: /24 of IPv4, /56 of IPv6.
+
+    A provider hands one household or one attacker that many addresses, so limits by single
+    address alone would not hold.
+    """
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return "unknown"
+    prefix = 24 if parsed.version == 4 else 56  # noqa: PLR2004 - the version of the protocol
+    return str(ipaddress.ip_network(f"{parsed}/{prefix}", strict=False))
+
+
+def _window_start(window: timedelta) -> datetime:
+    seconds = int(window.total_seconds())
+    now = int(clock.now().timestamp())
+    return datetime.fromtimestamp(now - now % seconds, UTC)

@@ -1,0 +1,1 @@
+"""The outbox, rendering and the transport that hands mail to a relay."""

@@ -1,0 +1,41 @@
+"""Queue a message in the transaction of its cause."""
+
+from hashlib import sha256
+from typing import Any, cast
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import Session
+
+from donorportal import clock
+from donorportal.mail.models import OutboxMessage
+
+ATTEMPTS = 32
+"""For the job that sends a message: with the longest pause of an hour, over a day."""
+
+
+def queue(
+    session: Session, kind: str, *, address: str, key: str, context: dict[str, Any], domain: str
+) -> int | None:
+    """Add one message to the caller's transaction; its id, or None if *key* is known already.
+
+    *kind* is the template's folder, *context* is JSON for it, *domain* is the organisation's own.
+    The Message-ID follows from *key*, so that every copy of the message carries the same one.
+    """
+    connection = session.connection()
+    insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+    statement = (
+        insert(cast("sa.Table", OutboxMessage.__table__))
+        .values(
+            key=key,
+            kind=kind,
+            address=address,
+            context=context,
+            message_id=f"<{sha256(key.encode()).hexdigest()[:32]}@{domain}>",
+            created_at=clock.now(),
+        )
+        .on_conflict_do_nothing(index_elements=["key"])
+        .returning(OutboxMessage.id)
+    )
+    row_id: int | None = connection.execute(statement).scalar()
+    return row_id

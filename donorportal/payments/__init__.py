@@ -1,0 +1,1 @@
+"""Money moving through a payment service, in our own words."""

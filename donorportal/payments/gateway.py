@@ -1,0 +1,228 @@
+"""What we ask of a payment service, and what it tells us, in our own words."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Protocol
+
+from donorportal.money import Money
+
+
+class GatewayUnavailable(Exception):  # noqa: N818 - refusals are named for what happened
+    """No definite answer: the network, a time-out, a server error, too many requests.
+
+    The call may or may not have taken effect; try again with the same key.
+    """
+
+
+class GatewayRejected(Exception):  # noqa: N818 - the same
+    """A definite no to a request that we thought was right: a mistake of ours or of the set-up."""
+
+
+class PaymentDeclined(Exception):  # noqa: N818 - the same
+    """The donor's bank said no.
+
+    Attributes:
+        reason: The bank's code, for staff; donors get a neutral sentence.
+
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckoutRequest:
+    """A page on which the donor pays *amount*, once or every month."""
+
+    reference: str
+    """Our public id of the gift or recurring gift; it comes back with everything."""
+    amount: Money
+    monthly: bool
+    email: str
+    return_url: str
+    """Where the donor lands afterwards; the service fills in the session's id."""
+    cancel_url: str
+    locale: str
+    expires_at: datetime
+
+
+class CheckoutState(StrEnum):
+    """Where a Checkout page stands."""
+
+    OPEN = "open"
+    COMPLETE = "complete"
+    EXPIRED = "expired"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checkout:
+    """A page at the payment service on which the donor pays."""
+
+    remote_id: str
+    url: str | None
+    state: CheckoutState
+    reference: str | None
+    paid: bool
+    """The money is there, not only promised."""
+    payment_id: str | None
+    subscription_id: str | None
+    invoice_id: str | None
+    livemode: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Returned:
+    """Money of a payment that went back to the donor."""
+
+    remote_id: str
+    amount: Money
+    reason: str | None
+    created_at: datetime
+
+
+class PaymentState(StrEnum):
+    """Where a payment stands."""
+
+    SUCCEEDED = "succeeded"
+    PROCESSING = "processing"
+    """Authorised; the bank will answer within days."""
+    OPEN = "open"
+    """Nothing has been taken: waiting for the donor, or the last try was declined."""
+    CANCELED = "canceled"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fee:
+    """What the payment service kept, and what it credited to our balance."""
+
+    transaction_id: str
+    fee: Money
+    gross: Money
+    """In the currency of our balance, which may differ from the gift's."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Payment:
+    """Money moving from a donor to us."""
+
+    remote_id: str
+    state: PaymentState
+    remote_state: str
+    amount: Money
+    reference: str | None
+    charge_id: str | None
+    charged_at: datetime | None
+    card_brand: str | None
+    card_last4: str | None
+    failure: str | None
+    fee: Fee | None
+    refunds: tuple[Returned, ...]
+    """Those that succeeded."""
+    customer_id: str | None
+    livemode: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Invoice:
+    """What one month of a recurring gift asked for."""
+
+    remote_id: str
+    paid: bool
+    remote_state: str
+    amount: Money
+    subscription_id: str | None
+    reference: str | None
+    payment_id: str | None
+    livemode: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subscription:
+    """The payment service's side of a recurring gift."""
+
+    remote_id: str
+    remote_state: str
+    paused: bool
+    amount: Money | None
+    reference: str | None
+    next_at: datetime | None
+    ended_at: datetime | None
+    started_at: datetime
+    customer_id: str | None
+    card_brand: str | None
+    card_last4: str | None
+    livemode: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observation:
+    """Everything the payment service says now about one thing that happened.
+
+    Which parts are there depends on what was asked about; applying an observation twice, or two
+    of them in any order, ends in the same books.
+    """
+
+    checkout: Checkout | None = None
+    subscription: Subscription | None = None
+    invoice: Invoice | None = None
+    payment: Payment | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReceivedEvent:
+    """An event whose signature was right."""
+
+    event_id: str
+    type: str
+    object_id: str | None
+    api_version: str | None
+    livemode: bool
+    account: str | None
+    payload: str = field(repr=False)
+
+
+class SignatureRefused(Exception):  # noqa: N818 - the same
+    """The event was not signed by the payment service, or too long ago."""
+
+
+class Gateway(Protocol):
+    """The payment service."""
+
+    def open_checkout(self, request: CheckoutRequest, *, key: str) -> Checkout:
+        """Open a page to pay on; the same *key* gives the same page.
+
+        Raises:
+            GatewayUnavailable: No definite answer.
+            GatewayRejected: The request was wrong.
+
+        """
+
+    def expire_checkout(self, remote_id: str) -> None:
+        """Close a page that nobody has paid on; closing it again changes nothing.
+
+        Raises:
+            GatewayUnavailable: No definite answer.
+
+        """
+
+    def observe(self, object_id: str) -> Observation | None:
+        """Say what is true now about an object and what hangs together with it.
+
+        None: the service does not know the object, or it is of a kind that moves no money.
+
+        Raises:
+            GatewayUnavailable: No definite answer.
+
+        """
+
+    def verify_event(self, payload: bytes, signature: str) -> ReceivedEvent:
+        """Check who sent an event and read what it is about.
+
+        Raises:
+            SignatureRefused: Not signed with our secret, altered, or too old.
+
+        """

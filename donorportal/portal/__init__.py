@@ -1,0 +1,1 @@
+"""The pages a donor sees after signing in."""

@@ -1,0 +1,189 @@
+"""Gifts, totals and monthly gifts in the words and figures that a donor reads."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date
+from functools import lru_cache
+from itertools import groupby
+from operator import attrgetter
+from typing import Any
+
+from babel.dates import format_date
+
+from donorportal.clock import local_date
+from donorportal.config import Organisation
+from donorportal.giving.history import ComingGift, MonthlyGift, PastGift, YearTotal
+from donorportal.giving.models import RecurringStatus
+
+RECEIVED = "Received"
+ON_ITS_WAY = "On its way"
+
+_STATUS_TEXTS = {
+    RecurringStatus.ACTIVE: "Active",
+    RecurringStatus.PAST_DUE: "Not paid",
+    RecurringStatus.PAUSED: "Paused",
+    RecurringStatus.UNKNOWN: "Being checked",
+}
+_CHARGED_AGAIN = {RecurringStatus.ACTIVE, RecurringStatus.PAST_DUE}
+
+
+@dataclass(frozen=True, slots=True)
+class GiftRow:
+    """One line of the history."""
+
+    on_text: str
+    amount_text: str
+    designation_name: str
+    kind: str
+    status_text: str
+    receipt_number: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class CurrencyTotal:
+    """What was given this year in one currency."""
+
+    currency: str
+    amount_text: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class YearLink:
+    """One year with its totals, a text for each currency, and the page that shows its gifts."""
+
+    year: int
+    totals: list[str]
+    selected: bool
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
+class MonthlyCard:
+    """One monthly gift; `next_on` is a date in words, or None when nothing will be charged."""
+
+    amount_text: str
+    status_text: str
+    next_on: str | None
+    designation_name: str
+    last4: str | None
+
+
+def gift_rows(
+    coming: Iterable[ComingGift], past: Iterable[PastGift], organisation: Organisation
+) -> list[GiftRow]:
+    """Present gifts on their way, then those received."""
+    locale = organisation.locale
+    return [
+        GiftRow(
+            on_text=_day(local_date(gift.asked_at, organisation.time_zone), locale),
+            amount_text=gift.amount.exact(locale),
+            designation_name=gift.designation_name,
+            kind=_kind(gift.is_monthly),
+            status_text=ON_ITS_WAY,
+            receipt_number=None,
+        )
+        for gift in coming
+    ] + [
+        GiftRow(
+            on_text=_day(gift.given_on, locale),
+            amount_text=gift.amount.exact(locale),
+            designation_name=gift.designation_name,
+            kind=_kind(gift.is_monthly),
+            status_text=_refund_text(gift, locale) if gift.refunded_minor else RECEIVED,
+            receipt_number=gift.receipt_number,
+        )
+        for gift in past
+    ]
+
+
+def totals_of(totals: Iterable[YearTotal], year: int, locale: str) -> list[CurrencyTotal]:
+    """Present the totals of one year."""
+    return [
+        CurrencyTotal(total.currency, total.amount.exact(locale), total.count)
+        for total in totals
+        if total.year == year
+    ]
+
+
+def bars_by_year(totals: Sequence[YearTotal], locale: str) -> list[dict[str, Any]]:
+    """Present the years for the chart, oldest first.
+
+    Only a donor who gave in one currency gets sizes (`amount_minor`): amounts in two currencies
+    have no common length.
+    """
+    comparable = len({total.currency for total in totals}) == 1
+    bars = []
+    for year, of_year in groupby(reversed(totals), key=attrgetter("year")):
+        group = list(of_year)
+        bar: dict[str, Any] = {
+            "year": year,
+            "totals": [total.amount.text(locale) for total in reversed(group)],
+        }
+        if comparable:
+            bar["amount_minor"] = group[0].amount_minor
+        bars.append(bar)
+    return bars
+
+
+def year_links(
+    totals: Iterable[YearTotal], selected: int | None, url_of: Callable[[int], str], locale: str
+) -> list[YearLink]:
+    """Present the years as links, newest first."""
+    return [
+        YearLink(
+            year=year,
+            totals=[total.amount.text(locale) for total in of_year],
+            selected=year == selected,
+            url=url_of(year),
+        )
+        for year, of_year in groupby(totals, key=attrgetter("year"))
+    ]
+
+
+def monthly_cards(monthly: Iterable[MonthlyGift], locale: str) -> list[MonthlyCard]:
+    """Present the monthly gifts."""
+    return [
+        MonthlyCard(
+            amount_text=gift.amount.text(locale),
+            status_text=_STATUS_TEXTS[gift.status],
+            next_on=(
+                _long_day(gift.next_on, locale)
+                if gift.next_on is not None and gift.status in _CHARGED_AGAIN
+                else None
+            ),
+            designation_name=gift.designation_name,
+            last4=gift.card_last4,
+        )
+        for gift in monthly
+    ]
+
+
+def warnings_of(monthly: Iterable[MonthlyGift], locale: str) -> list[str]:
+    """Say what is wrong, what it means for the money, and what happens next."""
+    return [
+        f"Your bank did not pay your monthly gift of {gift.amount.text(locale)}."
+        " Nothing was charged. We ask your bank again over the next days."
+        for gift in monthly
+        if gift.status == RecurringStatus.PAST_DUE
+    ]
+
+
+def _kind(is_monthly: bool) -> str:
+    return "Monthly" if is_monthly else "Once"
+
+
+def _refund_text(gift: PastGift, locale: str) -> str:
+    if gift.refunded_minor == gift.amount_minor:
+        return "Refunded"
+    return f"Refunded {gift.refunded.text(locale)} of {gift.amount.text(locale)}"
+
+
+# Formatting a date takes longer than reading the gift it belongs to, and days repeat.
+@lru_cache(maxsize=8192)
+def _day(day: date, locale: str) -> str:
+    return format_date(day, "medium", locale=locale)
+
+
+def _long_day(day: date, locale: str) -> str:
+    return format_date(day, "long", locale=locale)

@@ -1,0 +1,125 @@
+"""A donor's own pages: the overview and the giving history."""
+
+import re
+from functools import partial
+
+import sqlalchemy as sa
+from flask import Blueprint, Response, abort, render_template, request, stream_with_context, url_for
+from flask_login import current_user
+
+from donorportal.clock import local_date, now
+from donorportal.current import settings
+from donorportal.db import db
+from donorportal.donors.models import Donor
+from donorportal.giving import history
+from donorportal.giving.history import Cursor
+from donorportal.portal import presenting, spreadsheet
+
+bp = Blueprint("portal", __name__, url_prefix="/portal")
+
+_PAGES = (("portal.overview", "Overview"), ("portal.gifts", "Gifts"))
+_RECENT = 5
+
+
+@bp.after_request
+def keep_out_of_caches(response: Response) -> Response:
+    """Leave nothing of a donor's pages on a shared computer or a proxy."""
+    response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+@bp.context_processor
+def navigation() -> dict[str, object]:
+    """Give every page of the portal its links."""
+    return {
+        "nav": [
+            {"name": name, "url": url_for(endpoint), "current": request.endpoint == endpoint}
+            for endpoint, name in _PAGES
+        ]
+    }
+
+
+@bp.get("/")
+def overview() -> str:
+    """Answer: what did I give this year, what is my monthly gift, is anything wrong."""
+    session, donor_id, organisation = db.session(), _donor_id(), settings().organisation
+    locale = organisation.locale
+    name, email = session.execute(
+        sa.select(Donor.name, Donor.email).where(Donor.id == donor_id)
+    ).one()
+    totals = history.totals_by_year(session, donor_id)
+    monthly = history.recurring_of(session, donor_id)
+    coming = history.coming_gifts_of(session, donor_id)
+    latest = history.gifts_of(session, donor_id, limit=_RECENT).gifts
+    this_year = local_date(now(), organisation.time_zone).year
+    return render_template(
+        "portal/overview.html",
+        donor={"name": name, "email": email},
+        this_year=presenting.totals_of(totals, this_year, locale),
+        by_year=presenting.bars_by_year(totals, locale),
+        recurring=presenting.monthly_cards(monthly, locale),
+        recent=presenting.gift_rows(coming, latest, organisation)[:_RECENT],
+        attention=presenting.warnings_of(monthly, locale),
+    )
+
+
+@bp.get("/gifts")
+def gifts() -> str:
+    """Show the giving history, newest first, of all years or of one."""
+    session, donor_id, organisation = db.session(), _donor_id(), settings().organisation
+    year, after, before = _year(), _cursor("after"), _cursor("before")
+    page = history.gifts_of(session, donor_id, year=year, after=after, before=before)
+    is_newest = page.newer is None and year is None
+    coming = history.coming_gifts_of(session, donor_id) if is_newest else []
+    totals = history.totals_by_year(session, donor_id)
+    here = partial(url_for, "portal.gifts")
+    return render_template(
+        "portal/gifts.html",
+        years=presenting.year_links(
+            totals, year, lambda shown: here(year=shown), organisation.locale
+        ),
+        rows=presenting.gift_rows(coming, page.gifts, organisation),
+        previous_url=here(year=year, before=page.newer) if page.newer else None,
+        next_url=here(year=year, after=page.older) if page.older else None,
+        csv_url=url_for("portal.gifts_csv", year=year),
+    )
+
+
+@bp.get("/gifts.csv")
+def gifts_csv() -> Response:
+    """Send the giving history as a table, written while it is read."""
+    year = _year()
+    rows = history.every_gift(db.session(), _donor_id(), year=year)
+    response = Response(
+        stream_with_context(spreadsheet.lines(rows)), mimetype="text/csv; charset=utf-8"
+    )
+    name = f"gifts-{year}.csv" if year else "gifts.csv"
+    response.headers["Content-Disposition"] = f'attachment; filename="{name}"'
+    return response
+
+
+def _donor_id() -> int:
+    """Return who is signed in; the only donor whose gifts these pages can show."""
+    donor_id: int | None = current_user.donor_id
+    if donor_id is None:
+        abort(404)
+    return donor_id
+
+
+def _year() -> int | None:
+    text = request.args.get("year")
+    if text is None:
+        return None
+    if not re.fullmatch(r"[12][0-9]{3}", text):
+        abort(404)
+    return int(text)
+
+
+def _cursor(name: str) -> Cursor | None:
+    text = request.args.get(name)
+    if text is None:
+        return None
+    try:
+        return Cursor.parse(text)
+    except ValueError:
+        abort(404)

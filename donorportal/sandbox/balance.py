@@ -1,0 +1,159 @@
+"""The balance: what each movement was worth after fees, and what was paid out."""
+
+from typing import Any
+
+from donorportal.sandbox import knobs, lists
+from donorportal.sandbox.errors import missing
+from donorportal.sandbox.events import emit
+from donorportal.sandbox.objects import new
+from donorportal.sandbox.operations import operation
+from donorportal.sandbox.storage import Body, Transaction
+
+_DAY = 86_400
+
+
+def processing_fee(tx: Transaction, amount: int) -> int:
+    """Return the fee for a charge in minor units, never more than the charge."""
+    settings = knobs.read(tx)
+    share: int = (amount * settings["fee_permille"] + 500) // 1000
+    return min(amount, share + int(settings["fee_fixed_minor"]))
+
+
+def move(tx: Transaction, kind: str, source: Body, amount: int, fee: int = 0, **more: Any) -> Body:
+    """Store a balance transaction; the amount is signed, in minor units."""
+    currency = source["currency"]
+    details = {
+        "amount": fee,
+        "application": None,
+        "currency": currency,
+        "description": "Stripe processing fees",
+        "type": "stripe_fee",
+    }
+    movement = new(
+        tx,
+        "balance_transaction",
+        amount=amount,
+        available_on=tx.now + 2 * _DAY,
+        balance_type="payments",
+        currency=currency,
+        fee=fee,
+        fee_details=[details] if fee else [],
+        net=amount - fee,
+        reporting_category=more.pop("category", kind),
+        source=source["id"],
+        status="pending",
+        type=kind,
+        **more,
+    )
+    return tx.insert(movement)
+
+
+def pay_out(tx: Transaction, currency: str | None = None, *, fails: bool = False) -> list[Body]:
+    """Pay out everything not paid out yet, one payout for each currency with a positive sum."""
+    waiting: dict[str, list[Body]] = {}
+    for movement in tx.find("balance_transaction"):
+        if movement["type"] != "payout" and not tx.private(movement["id"]).get("payout"):
+            waiting.setdefault(movement["currency"], []).append(movement)
+    return [
+        _pay_out_one(tx, name, movements, fails=fails)
+        for name, movements in waiting.items()
+        if currency in {None, name} and sum(m["net"] for m in movements) > 0
+    ]
+
+
+def _pay_out_one(tx: Transaction, currency: str, movements: list[Body], *, fails: bool) -> Body:
+    total = sum(m["net"] for m in movements)
+    payout = new(
+        tx,
+        "payout",
+        amount=total,
+        arrival_date=tx.now + _DAY,
+        automatic=True,
+        currency=currency,
+        description="STRIPE PAYOUT",
+        destination="ba_sandbox",
+        metadata={},
+        method="standard",
+        reconciliation_status="in_progress",
+        source_type="card",
+        status="in_transit",
+        type="bank_account",
+    )
+    tx.insert(payout)
+    own = move(tx, "payout", payout, -total)
+    for movement in movements:
+        movement["status"] = "available"
+        tx.save(movement)
+    for movement in [*movements, own]:
+        tx.set_private(movement["id"], payout=payout["id"])
+    payout["balance_transaction"] = own["id"]
+    tx.save(payout)
+    emit(tx, "payout.created", payout)
+    return _fail_payout(tx, payout) if fails else _settle_payout(tx, payout)
+
+
+def _settle_payout(tx: Transaction, payout: Body) -> Body:
+    payout["status"] = "paid"
+    emit(tx, "payout.paid", payout, {"status": "in_transit"})
+    payout["reconciliation_status"] = "completed"
+    tx.save(payout)
+    emit(tx, "payout.reconciliation_completed", payout)
+    return payout
+
+
+def _fail_payout(tx: Transaction, payout: Body) -> Body:
+    back = move(tx, "payout_failure", payout, payout["amount"], category="payout_reversal")
+    payout |= {
+        "status": "failed",
+        "failure_code": "account_closed",
+        "failure_message": "The bank account has been closed.",
+        "failure_balance_transaction": back["id"],
+    }
+    tx.save(payout)
+    emit(tx, "payout.failed", payout, {"status": "in_transit"})
+    return payout
+
+
+@operation("GET", "/v1/balance_transactions/<id>", "BalanceTransactionRetrieveParams")
+def retrieve_movement(tx: Transaction, params: Body, movement_id: str) -> Body:  # noqa: ARG001
+    """Answer a balance transaction."""
+    movement = tx.peek(movement_id, "balance_transaction")
+    if movement is None:
+        raise missing("balance_transaction", movement_id)
+    return movement
+
+
+@operation(
+    "GET",
+    "/v1/balance_transactions",
+    "BalanceTransactionListParams",
+    accepts=f"created currency payout source type {lists.PAGING}",
+)
+def list_movements(tx: Transaction, params: Body) -> Body:
+    """Answer balance transactions, all or those of one payout."""
+    query = lists.query("balance_transaction")
+    for name in ("currency", "source", "type"):
+        if name in params:
+            query.add("json_extract(body, ?) = ?", f"$.{name}", params[name])
+    if "payout" in params:
+        query.add(
+            "id IN (SELECT id FROM private WHERE json_extract(body, '$.payout') = ?)",
+            params["payout"],
+        )
+    lists.filter_created(query, params.get("created"))
+    return lists.fetch(tx, params, "/v1/balance_transactions", query)
+
+
+@operation("GET", "/v1/payouts/<id>", "PayoutRetrieveParams")
+def retrieve_payout(tx: Transaction, params: Body, payout_id: str) -> Body:  # noqa: ARG001
+    """Answer a payout."""
+    payout = tx.peek(payout_id, "payout")
+    if payout is None:
+        raise missing("payout", payout_id)
+    return payout
+
+
+@operation("GET", "/v1/payouts", "PayoutListParams", accepts=f"created status {lists.PAGING}")
+def list_payouts(tx: Transaction, params: Body) -> Body:
+    """Answer payouts, newest first."""
+    return lists.page(tx, params, "payout", "/v1/payouts", fields=("status",))

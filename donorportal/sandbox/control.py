@@ -1,0 +1,198 @@
+"""The control panel: a page for people, a JSON door for tests."""
+
+from collections.abc import Callable
+from typing import Any
+
+from flask import Blueprint, Response, jsonify, redirect, render_template, request
+from werkzeug.wrappers import Response as AnyResponse
+
+from donorportal.sandbox import balance, disputes, knobs, panel, timers
+from donorportal.sandbox.clocks import KIND as CLOCK
+from donorportal.sandbox.delivery import Deliverer, redeliver
+from donorportal.sandbox.errors import ApiError, missing
+from donorportal.sandbox.page_policy import protect
+from donorportal.sandbox.storage import TABLES, Body, Store
+
+
+class Control:
+    """Routes at `/` and `/_sandbox/…`; a browser's form is sent back to the panel."""
+
+    def __init__(self, store: Store, deliverer: Deliverer) -> None:
+        self.store = store
+        self.deliverer = deliverer
+
+    def blueprint(self) -> Blueprint:
+        """Return the routes."""
+        bp = Blueprint("control", __name__)
+        bp.after_request(protect)
+        bp.add_url_rule("/", "home", lambda: redirect("/_sandbox"))
+        bp.add_url_rule("/_sandbox", "panel", self.panel)
+        bp.add_url_rule("/_sandbox/knobs", "knobs", self.show_knobs)
+        bp.add_url_rule("/_sandbox/events", "events", self.show_events)
+        bp.add_url_rule("/_sandbox/requests", "requests", self.show_requests)
+        bp.add_url_rule("/_sandbox/deliveries", "deliveries", self.show_deliveries)
+        actions: dict[str, Callable[..., AnyResponse]] = {
+            "knobs": self.turn_knobs,
+            "reset": self.reset,
+            "faults": self.add_fault,
+            "faults/clear": self.clear_faults,
+            "advance": self.advance,
+            "next-card": self.next_card,
+            "disputes": self.open_dispute,
+            "disputes/<dispute_id>/close": self.close_dispute,
+            "payouts": self.pay_out,
+            "async": self.settle_async,
+            "deliver": self.deliver,
+        }
+        for path, action in actions.items():
+            bp.add_url_rule(f"/_sandbox/{path}", action.__name__, action, methods=["POST"])
+        return bp
+
+    def panel(self) -> Response:
+        """Show the panel."""
+        with self.store.transaction() as tx:
+            shown = panel.view(tx)
+        return Response(render_template("control.html", **shown))
+
+    def show_knobs(self) -> Response:
+        """Answer all knobs."""
+        with self.store.transaction() as tx:
+            return jsonify(knobs.read(tx))
+
+    def turn_knobs(self) -> AnyResponse:
+        """Turn knobs as the JSON body, or the panel's form, says."""
+        with self.store.transaction() as tx:
+            return _done(knobs.turn(tx, _typed(_given())))
+
+    def add_fault(self) -> AnyResponse:
+        """Let the next request to a `path` fail with a `kind`, after the faults already waiting."""
+        fault = {name: value for name, value in _given().items() if value}
+        with self.store.transaction() as tx:
+            waiting = knobs.read(tx)["faults"]
+            return _done(knobs.turn(tx, {"faults": [*waiting, fault]}))
+
+    def clear_faults(self) -> AnyResponse:
+        """Let no request fail."""
+        with self.store.transaction() as tx:
+            return _done(knobs.turn(tx, {"faults": []}))
+
+    def reset(self) -> AnyResponse:
+        """Forget everything, endpoints included, unless `keep_endpoints` is set."""
+        keep = _given().get("keep_endpoints")
+        with self.store.transaction() as tx:
+            url = tx.setting("public_url")
+            endpoints = tx.find("webhook_endpoint") if keep else []
+            hidden = {e["id"]: tx.private(e["id"]) for e in endpoints}
+            for table in TABLES:
+                tx.sql.execute(f"DELETE FROM {table}")  # noqa: S608
+            tx.set_setting("public_url", url)
+            for endpoint in endpoints:
+                tx.insert(endpoint)
+                tx.set_private(endpoint["id"], **hidden[endpoint["id"]])
+        return _done({"reset": True})
+
+    def advance(self) -> AnyResponse:
+        """Let time pass: `seconds`, `days`, or `to` a moment; on a test `clock` if one is named."""
+        given = _given()
+        clock = given.get("clock") or None
+        with self.store.transaction() as tx:
+            if clock and tx.peek(clock, CLOCK) is None:
+                raise missing(CLOCK, clock)
+            tx.enter_clock(clock)
+            now = tx.now
+        until = int(given.get("to") or 0)
+        until = until or now + int(given.get("seconds") or 0) + 86_400 * int(given.get("days") or 0)
+        if until < now:
+            raise ApiError(400, "Time only moves forward.")
+        return _done({"fired": timers.advance(self.store, until, clock), "now": until})
+
+    def next_card(self) -> AnyResponse:
+        """Choose how the next charge fails; null for not at all."""
+        with self.store.transaction() as tx:
+            return _done(knobs.turn(tx, {"next_card": _given().get("outcome") or None}))
+
+    def open_dispute(self) -> AnyResponse:
+        """Open a dispute, or with `warning` an inquiry, over a charge."""
+        given = _given()
+        with self.store.transaction() as tx:
+            warning = bool(given.get("warning"))
+            return _done(disputes.open_dispute(tx, given.get("charge", ""), warning=warning))
+
+    def close_dispute(self, dispute_id: str) -> AnyResponse:
+        """Decide a dispute."""
+        with self.store.transaction() as tx:
+            return _done(disputes.close_dispute(tx, dispute_id, _given().get("status", "")))
+
+    def pay_out(self) -> AnyResponse:
+        """Pay out what is waiting; with `fails` the bank sends it back."""
+        given = _given()
+        with self.store.transaction() as tx:
+            done = balance.pay_out(
+                tx, given.get("currency") or None, fails=bool(given.get("fails"))
+            )
+        return _done({"payouts": done})
+
+    def settle_async(self) -> AnyResponse:
+        """Let a bank debit arrive or bounce now."""
+        given = _given()
+        with self.store.transaction() as tx:
+            intent = tx.peek(given.get("payment_intent"), "payment_intent")
+            if intent is None or intent["status"] != "processing":
+                raise ApiError(400, "That is no bank debit under way.")
+            timers.settle_debit(tx, intent, succeeded=given.get("outcome") == "succeeded")
+        return _done(intent)
+
+    def deliver(self) -> AnyResponse:
+        """Deliver what is pending now, or one event again `times` over."""
+        given = _given()
+        event = given.get("event")
+        with self.store.transaction() as tx:
+            if event:
+                redeliver(tx, event, int(given.get("times") or 1))
+            if given.get("withheld"):
+                tx.sql.execute(
+                    "UPDATE delivery SET state = 'pending' WHERE state IN ('withheld', 'dropped')"
+                )
+        return _done({"delivered": self.deliverer.flush([event] if event else None)})
+
+    def show_requests(self) -> Response:
+        """Answer the log of API requests, oldest first."""
+        with self.store.transaction() as tx:
+            return jsonify([dict(r) for r in tx.sql.execute("SELECT * FROM request ORDER BY seq")])
+
+    def show_events(self) -> Response:
+        """Answer every event, oldest first, those too which the API no longer lists."""
+        with self.store.transaction() as tx:
+            return jsonify(tx.find("event"))
+
+    def show_deliveries(self) -> Response:
+        """Answer the deliveries, oldest first."""
+        with self.store.transaction() as tx:
+            return jsonify([dict(r) for r in tx.sql.execute("SELECT * FROM delivery ORDER BY seq")])
+
+
+def _given() -> Body:
+    if request.is_json:
+        body: Body = request.get_json() or {}
+        return body
+    return request.form.to_dict()
+
+
+def _typed(given: Body) -> Body:
+    if request.is_json:
+        return given
+    return {name: _as_default(knobs.DEFAULTS.get(name), value) for name, value in given.items()}
+
+
+def _as_default(default: Any, value: str) -> Any:
+    if isinstance(default, bool):
+        return value in {"true", "on", "1"}
+    if isinstance(default, int):
+        return int(value) if value.isdecimal() else value
+    if isinstance(default, list):
+        return [int(part) for part in value.replace(",", " ").split() if part.isdecimal()]
+    return value or None
+
+
+def _done(body: Any) -> AnyResponse:
+    return jsonify(body) if request.is_json else redirect("/_sandbox", 303)

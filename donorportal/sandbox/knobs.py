@@ -1,0 +1,90 @@
+"""The knobs: everything that a person or a test may turn to make trouble."""
+
+from typing import Any
+
+from donorportal.sandbox.errors import ApiError
+from donorportal.sandbox.storage import Body, Transaction
+
+DEFAULTS: Body = {
+    "next_card": None,
+    "webhook_timing": "asap",
+    "webhook_duplicate": 1,
+    "webhook_reorder": False,
+    "webhook_delay_seconds": 0,
+    "webhook_drop": 0,
+    "webhook_wrong_signature": False,
+    "webhook_api_version": None,
+    "webhook_retry_seconds": [1, 2, 5, 10, 30, 60, 300, 900],
+    "webhook_timeout_seconds": 10,
+    "faults": [],
+    "latency_ms": 0,
+    "async_days": 4,
+    "refund_outcome": "succeeded",
+    "early_fraud_warning": False,
+    "balance_pending": False,
+    "dunning_days": [3, 5, 7],
+    "dunning_end": "cancel",
+    "fee_permille": 29,
+    "fee_fixed_minor": 30,
+}
+_CHOICES: dict[str, set[str | None]] = {
+    "webhook_timing": {"asap", "before", "after", "never"},
+    "refund_outcome": {"succeeded", "pending", "failed"},
+    "dunning_end": {"cancel", "unpaid", "past_due"},
+    "next_card": {
+        None,
+        "generic_decline",
+        "insufficient_funds",
+        "expired_card",
+        "lost_card",
+        "processing_error",
+    },
+}
+FAULTS = ("500_before", "500_after", "409", "429", "429_lock", "timeout", "timeout_before")
+
+
+def read(tx: Transaction) -> Body:
+    """Return every knob with its present setting."""
+    settings: Body = DEFAULTS | tx.setting("knobs", {})
+    return settings
+
+
+def turn(tx: Transaction, changes: Body) -> Body:
+    """Set knobs. Raises: ApiError for an unknown knob or setting."""
+    for name, value in changes.items():
+        if name not in DEFAULTS:
+            raise ApiError(400, f"There is no knob {name}; there are: {', '.join(DEFAULTS)}.")
+        if name in _CHOICES and value not in _CHOICES[name]:
+            raise ApiError(400, f"{name} cannot be {value!r}.")
+        if name == "faults" and not all(f.get("kind") in FAULTS for f in value):
+            raise ApiError(400, f"A fault needs a kind: {', '.join(FAULTS)}.")
+    tx.set_setting("knobs", tx.setting("knobs", {}) | changes)
+    return read(tx)
+
+
+def take_card_outcome(tx: Transaction) -> str | None:
+    """Return how the next charge is to fail, once."""
+    outcome: str | None = read(tx)["next_card"]
+    if outcome is not None:
+        turn(tx, {"next_card": None})
+    return outcome
+
+
+def take_fault(tx: Transaction, method: str, path: str) -> Body | None:
+    """Return the fault waiting for such a request and count it down."""
+    faults: list[Body] = read(tx)["faults"]
+    for fault in faults:
+        fits = fault.get("method", method) == method and path.startswith(fault.get("path", "/"))
+        if fits and fault.get("count", 1) > 0:
+            fault["count"] = fault.get("count", 1) - 1
+            turn(tx, {"faults": [f for f in faults if f.get("count", 1) > 0]})
+            return fault
+    return None
+
+
+def take_drop(tx: Transaction) -> bool:
+    """Say whether the next delivery is to be lost, and count it down."""
+    drop: Any = read(tx)["webhook_drop"]
+    if isinstance(drop, int) and drop > 0:
+        turn(tx, {"webhook_drop": drop - 1})
+    return bool(drop)

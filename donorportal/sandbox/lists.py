@@ -1,0 +1,77 @@
+"""Lists as Stripe pages them: newest first, by cursor, filtered."""
+
+from typing import Any
+
+from donorportal.sandbox.errors import invalid
+from donorportal.sandbox.storage import Body, Transaction
+
+_COMPARISONS = {"gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
+PAGING = "limit starting_after ending_before expand"
+
+
+def page(
+    tx: Transaction, params: Body, kind: str, url: str, *, fields: tuple[str, ...] = ()
+) -> Body:
+    """Answer one page of a kind; each name in `fields` filters by the parameter of that name."""
+    query = _Query(kind)
+    for name in fields:
+        if name in params:
+            query.add("json_extract(body, ?) = ?", f"$.{name}", params[name])
+    _filter_created(query, params.get("created"))
+    return fetch(tx, params, url, query)
+
+
+class _Query:
+    """A growing WHERE clause with its bound values."""
+
+    def __init__(self, kind: str) -> None:
+        self.where, self.values = ["kind = ?"], [kind]
+
+    def add(self, condition: str, *values: Any) -> None:
+        """Add a condition; the text is written in this package, the values are bound."""
+        self.where.append(condition)
+        self.values.extend(values)
+
+
+def query(kind: str) -> _Query:
+    """Start a query for fetch() when filters are not plain equalities."""
+    return _Query(kind)
+
+
+def fetch(tx: Transaction, params: Body, url: str, query: _Query) -> Body:
+    """Answer the page that the cursor asks for."""
+    limit = params.get("limit", 10)
+    if not 1 <= limit <= 100:  # noqa: PLR2004
+        raise invalid("Invalid limit: must be between 1 and 100.", "limit")
+    ascending = "ending_before" in params
+    for name, sign in (("starting_after", "<"), ("ending_before", ">")):
+        if name in params:
+            query.add(f"seq {sign} ?", _position(tx, params[name], name))
+    rows = tx.sql.execute(
+        f"SELECT body FROM object WHERE {' AND '.join(query.where)}"  # noqa: S608
+        f" ORDER BY seq {'ASC' if ascending else 'DESC'} LIMIT ?",
+        [*query.values, limit + 1],
+    ).fetchall()
+    data = [tx.parse(row["body"]) for row in rows[:limit]]
+    if ascending:
+        data.reverse()
+    return {"object": "list", "data": data, "has_more": len(rows) > limit, "url": url}
+
+
+def _position(tx: Transaction, object_id: str, param: str) -> int:
+    row = tx.sql.execute("SELECT seq FROM object WHERE id = ?", (object_id,)).fetchone()
+    if row is None:
+        raise invalid(f"No such object: '{object_id}'", param, "resource_missing")
+    seq: int = row["seq"]
+    return seq
+
+
+def _filter_created(query: _Query, created: Any) -> None:
+    if isinstance(created, int):
+        query.add("created = ?", created)
+    elif created:
+        for name, value in created.items():
+            query.add(f"created {_COMPARISONS[name]} ?", value)
+
+
+filter_created = _filter_created

@@ -1,0 +1,1 @@
+"""Who may hear from us, about what, and how we know."""

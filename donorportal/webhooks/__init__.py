@@ -1,0 +1,1 @@
+"""The door at which Stripe tells us that something happened."""

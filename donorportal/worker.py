@@ -1,0 +1,106 @@
+"""What a worker does: the tasks by name, the ones by the clock, and the process around them."""
+
+import signal
+import threading
+from collections.abc import Callable
+from datetime import timedelta
+from functools import partial
+from types import FrameType
+from typing import Any
+
+import sqlalchemy as sa
+
+from donorportal.access import mailing, signing_in, staff_accounts
+from donorportal.config import Settings
+from donorportal.db import db
+from donorportal.giving.sweeping import finish_stale
+from donorportal.jobs.periodic import Every, Periodic, prune
+from donorportal.jobs.running import Task, drain
+from donorportal.jobs.thread import EmbeddedWorker
+from donorportal.mail.sending import send_message
+from donorportal.mail.transport import SmtpTransport, Transport
+from donorportal.payments.gateway import Gateway
+from donorportal.webhooks.handlers import process_event
+
+_BY_THE_CLOCK = (
+    Every("giving.finish_stale", timedelta(hours=1)),
+    Every("jobs.prune", timedelta(days=1)),
+)
+
+
+def build_tasks(settings: Settings, gateway: Gateway, transport: Transport) -> dict[str, Task]:
+    """Return every task by the name under which work for it is queued."""
+    mail: dict[str, Any] = {"settings": settings, "transport": transport}
+    giving: dict[str, Any] = {"settings": settings, "gateway": gateway}
+    return {
+        staff_accounts.MAIL_TASK: partial(mailing.mail_invitation, **mail),
+        signing_in.MAIL_TASK: partial(mailing.mail_sign_in, **mail),
+        "giving.finish_stale": partial(finish_stale, **giving),
+        "jobs.prune": prune,
+        "mail.send": partial(send_message, **mail),
+        "webhooks.process": partial(process_event, **giving),
+    }
+
+
+def periodic(engine: sa.Engine) -> Periodic:
+    """Return the work that comes with the clock."""
+    return Periodic(engine, _BY_THE_CLOCK)
+
+
+def waker(settings: Settings) -> Callable[[], None]:
+    """Return what wakes workers in other processes; without a broker their sweep must do."""
+    if settings.broker_url is None:
+        return lambda: None
+    from donorportal.jobs import celery_wake  # noqa: PLC0415 - celery is an optional extra
+
+    return celery_wake.make_waker(settings.broker_url)
+
+
+def run_worker(settings: Settings) -> None:
+    """Do queued work until told to stop; the jobs in hand are finished first.
+
+    With a broker this is a Celery worker of several processes, otherwise one process that looks
+    at the rows every two seconds.
+    """
+    if settings.broker_url is None:
+        _run_alone(settings)
+        return
+    from donorportal.jobs import celery_wake  # noqa: PLC0415 - celery is an optional extra
+
+    celery_wake.run_worker(settings.broker_url, partial(_prepare, settings))
+
+
+def _run_alone(settings: Settings) -> None:
+    engine, tasks = _connect(settings)
+    worker = EmbeddedWorker(engine, tasks, before_each=periodic(engine).enqueue_due)
+    told_to_stop = threading.Event()
+
+    def stop(_signal: int, _frame: FrameType | None) -> None:
+        told_to_stop.set()
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+    worker.start()
+    told_to_stop.wait()
+    worker.stop()
+
+
+def _prepare(settings: Settings) -> Callable[[str], None]:
+    engine, tasks = _connect(settings)
+    clockwork = periodic(engine)
+    wake = waker(settings)
+
+    def look(queue: str) -> None:
+        clockwork.enqueue_due()
+        drain(engine, tasks, queue=queue, wake=wake)
+
+    return look
+
+
+def _connect(settings: Settings) -> tuple[sa.Engine, dict[str, Task]]:
+    from donorportal.app import create_app  # noqa: PLC0415 - it imports this module
+
+    app = create_app(settings)
+    with app.app_context():
+        engine = db.engine
+    return engine, build_tasks(settings, app.extensions["gateway"], SmtpTransport(settings))

@@ -1,0 +1,61 @@
+"""Gifts written straight into the tables, for tests of what is read from them."""
+
+from datetime import UTC, date, datetime
+from typing import Any
+from uuid import uuid4
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from donorportal.donors.models import Donor
+from donorportal.giving.models import Designation, Gift, Receipt, RecurringGift
+
+_LONG_AGO = datetime(2020, 1, 2, 12, tzinfo=UTC)
+
+
+def designation(session: Session, code: str = "rescue", name: str = "Rescue") -> str:
+    """Write one designation and return its code."""
+    session.execute(sa.insert(Designation).values(code=code, name=name))
+    return code
+
+
+def donor(session: Session, email: str = "indigo.loire@example.org", name: str = "Indigo") -> int:
+    """Write one donor and return the id."""
+    values = {"email": email, "email_key": email, "name": name, "created_at": _LONG_AGO}
+    return _written(session, Donor, values)
+
+
+def gift(session: Session, donor_id: int | None, given_on: date | None, **values: Any) -> int:
+    """Write one gift of $50, received on *given_on* or else on its way, and return the id."""
+    status = "received" if given_on else "pledged"
+    dated = {"status": status, "given_on": given_on, "received_at": given_on and _LONG_AGO}
+    return _written(session, Gift, _asked(donor_id) | dated | values)
+
+
+def monthly(session: Session, donor_id: int, **values: Any) -> int:
+    """Write one active monthly gift of $50 and return the id."""
+    return _written(session, RecurringGift, _asked(donor_id) | {"status": "active"} | values)
+
+
+def receipt(session: Session, gift_id: int, number: str) -> None:
+    """Write the receipt of one gift."""
+    values = {"gift_id": gift_id, "number": number, "year": 2026, "serial": gift_id}
+    session.execute(sa.insert(Receipt).values(issued_at=_LONG_AGO, **values))
+
+
+def _asked(donor_id: int | None) -> dict[str, Any]:
+    return {
+        "public_id": uuid4(),
+        "key": uuid4(),
+        "amount_minor": 5000,
+        "currency": "USD",
+        "email": "indigo.loire@example.org",
+        "designation_code": "rescue",
+        "donor_id": donor_id,
+        "created_at": _LONG_AGO,
+    }
+
+
+def _written(session: Session, table: Any, values: dict[str, Any]) -> int:
+    written = session.execute(sa.insert(table).values(**values).returning(table.id))
+    return int(written.scalar_one())
