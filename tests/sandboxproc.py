@@ -98,6 +98,17 @@ class SandboxProcess:
         """Read a door of the control panel."""
         return self._http.get(f"{self.url}/_sandbox/{path}", timeout=30).json()
 
+    def reset(self) -> None:
+        """Forget every object, event and mail; turn every knob back."""
+        self.post("reset")
+        assert self._http.post(f"{self.url}/mail/clear", timeout=30).ok
+
+    def mails(self, to: str = "") -> list[dict[str, Any]]:
+        """Return the mails that arrived, newest first, those to an address if given."""
+        answer = self._http.get(f"{self.url}/mail/messages.json", params={"to": to}, timeout=30)
+        found: list[dict[str, Any]] = answer.json()
+        return found
+
     def knobs(self, **settings: Any) -> dict[str, Any]:
         """Turn knobs; returns all of them."""
         turned: dict[str, Any] = self.post("knobs", **settings)

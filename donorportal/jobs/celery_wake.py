@@ -24,6 +24,7 @@ _QUIET_SECONDS = 5.0
 def make_waker(broker_url: str) -> Callable[[], None]:
     """Return what wakes the workers behind *broker_url*; it never raises and hardly ever waits."""
     app = _app(broker_url)
+    app.conf.broker_transport_options |= {"max_retries": 1, "interval_start": 0}
     quiet_until = 0.0
 
     def wake() -> None:
@@ -95,7 +96,7 @@ def _app(broker_url: str) -> Celery:
         worker_hijack_root_logger=False,
         worker_prefetch_multiplier=1,
     )
-    if not broker_url.startswith(("amqp", "memory")):
+    if broker_url.startswith(("redis", "valkey", "sentinel")):
         app.conf.broker_transport_options = {"socket_connect_timeout": _BROKER_SECONDS}
     return app
 

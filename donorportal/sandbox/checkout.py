@@ -10,7 +10,6 @@ from donorportal.sandbox.errors import ApiError, invalid, missing, unsupported
 from donorportal.sandbox.events import emit
 from donorportal.sandbox.objects import listing, new
 from donorportal.sandbox.operations import operation
-from donorportal.sandbox.payments import clock_of
 from donorportal.sandbox.storage import Body, Transaction
 from donorportal.sandbox.typecheck import minimal_part
 
@@ -77,8 +76,6 @@ def create_session(tx: Transaction, params: Body) -> Body:
     if params.get("customer"):
         customer = tx.load(params["customer"])
         session["customer_details"] = customer_details(customer["email"], customer["name"])
-        tx.enter_clock(customer["test_clock"])
-        session["created"] = tx.now
     elif params.get("customer_email"):
         session["customer_details"] = customer_details(params["customer_email"], None)
     _set_expiry(tx, session, params)
@@ -187,20 +184,17 @@ def _line_item(tx: Transaction, item: Body, position: int, mode: str) -> Body:
 
 
 def _set_expiry(tx: Transaction, session: Body, params: Body) -> None:
-    # The caller's clock is not skipped ahead as ours may be: the span is what counts.
-    ahead = tx.now - int(time.time()) if not clock_of(tx, session["customer"]) else 0
+    due = session["expires_at"]
     if "expires_at" in params:
-        span = params["expires_at"] - (tx.now - ahead)
+        # The caller's clock is not skipped ahead as ours may be: the span is what counts.
+        span = params["expires_at"] - int(time.time())
         if not 29 * _MINUTE <= span <= 24 * 60 * _MINUTE + _MINUTE:
             raise invalid(
                 "The `expires_at` timestamp must be between 30 minutes and 24 hours from now.",
                 "expires_at",
             )
-        due = params["expires_at"] + ahead
-    else:
-        due = session["expires_at"]
-    clock = clock_of(tx, session["customer"])
-    tx.schedule(due, "expire_session", session["id"], clock)
+        due = tx.now + span
+    tx.schedule(due, "expire_session", session["id"])
 
 
 def customer_details(email: str | None, name: str | None) -> Body:
@@ -223,7 +217,6 @@ def load_session(tx: Transaction, session_id: str) -> Body:
     session = tx.peek(session_id, "checkout.session")
     if session is None:
         raise missing("checkout.session", session_id)
-    tx.enter_clock(clock_of(tx, session["customer"]))
     return session
 
 

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 from flask import Blueprint, Response, redirect, render_template, request
 from werkzeug.wrappers import Response as AnyResponse
 
-from donorportal.sandbox import checkout, completion
+from donorportal.sandbox import completion
 from donorportal.sandbox.cards import DEBITS, DECLINES, TEST_CARDS, card_method, debit_method
 from donorportal.sandbox.delivery import Deliverer
 from donorportal.sandbox.errors import ApiError
@@ -103,7 +103,6 @@ def _open_session(tx: Transaction, session_id: str) -> tuple[Body, Response | No
     session = tx.peek(session_id, "checkout.session")
     if session is None or session["status"] != "open":
         return session or {}, _page(session, [])
-    checkout.load_session(tx, session_id)
     tx.request = {"id": new_id("req"), "idempotency_key": None}
     return session, None
 

@@ -6,7 +6,7 @@ from donorportal.sandbox.checkout import customer_details
 from donorportal.sandbox.customers import create_customer
 from donorportal.sandbox.events import emit
 from donorportal.sandbox.objects import new
-from donorportal.sandbox.payments import card_error, confirm, create_intent, succeed
+from donorportal.sandbox.payments import card_error, clock_of, confirm, create_intent, succeed
 from donorportal.sandbox.storage import Body, Transaction, new_id
 
 
@@ -19,6 +19,7 @@ def pay(
     session is complete.
     """
     tx.checkout = True
+    tx.enter_clock(clock_of(tx, session["customer"]))
     if session["mode"] == "setup":
         return _set_up(tx, session, method, authenticated=authenticated)
     customer = _customer_for(tx, session, method)

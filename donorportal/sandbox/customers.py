@@ -37,6 +37,7 @@ def create_customer(tx: Transaction, params: Body) -> Body:
         tax_exempt=params.get("tax_exempt", "none"),
         preferred_locales=[],
         shipping=None,
+        test_clock=clock,
     )
     customer["invoice_prefix"] = customer["id"][-8:].upper()
     customer |= _plain(params)

@@ -38,6 +38,7 @@ _CHOICES: dict[str, set[str | None]] = {
         "expired_card",
         "lost_card",
         "processing_error",
+        "authentication_required",
     },
 }
 FAULTS = ("500_before", "500_after", "409", "429", "429_lock", "timeout", "timeout_before")

@@ -1,6 +1,5 @@
 """Subscriptions: begun at Checkout, collected for, ended."""
 
-
 from donorportal.sandbox import invoices, knobs
 from donorportal.sandbox.errors import missing
 from donorportal.sandbox.events import emit

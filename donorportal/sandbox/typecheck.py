@@ -33,8 +33,8 @@ from donorportal.sandbox.sdktypes import (
     resolve,
 )
 
-_DECIMAL = re.compile(r"-?\d+(\.\d+)?")
-_INTEGER = re.compile(r"-?\d{1,18}")
+_DECIMAL = re.compile(r"-?\d+(\.\d+)?", re.ASCII)
+_INTEGER = re.compile(r"-?\d{1,18}", re.ASCII)
 
 
 class Problem(NamedTuple):

@@ -137,3 +137,10 @@ def is_signed_in(browser: FlaskClient) -> bool:
 def sees_back_office(browser: FlaskClient) -> bool:
     """Say whether this browser sees the back office."""
     return browser.get("/staff/").status_code == 200
+
+
+def cookie(browser: FlaskClient, name: str) -> str:
+    """Return what a cookie of this browser holds."""
+    found = browser.get_cookie(name)
+    assert found is not None, f"no cookie {name}"
+    return found.value

@@ -1,17 +1,18 @@
 """F15: what opens one door opens no other."""
 
-from collections.abc import Callable
-
 import pytest
+from flask import Flask
+from flask.sessions import SecureCookieSessionInterface
+from flask.testing import FlaskClient
 
-from donorportal.access.people import Realm
-from donorportal.access.purposes import Purpose, keys
 from donorportal.access import staff_accounts
-from donorportal.access.people import Role
+from donorportal.access.people import Realm, Role
+from donorportal.access.purposes import Purpose, keys
 from donorportal.db import writing_session
 from tests.access.doorstep import (
     STAFF,
     Doorstep,
+    cookie,
     csrf_token,
     is_signed_in,
     sees_back_office,
@@ -20,7 +21,6 @@ from tests.access.doorstep import (
 
 _NEW = "new@example.org"
 
-# Each door, and what happens to whoever brings it a token.
 _DOORS: dict[str, str] = {
     "donor link": "/sign-in/{}",
     "donor code": "/sign-in/code",
@@ -61,38 +61,55 @@ def test_F15_a_token_of_one_purpose_is_refused_by_all_others(
     doorstep.staff()
     browser = doorstep.browser()
     tokens = _tokens(doorstep, browser)
-    path = _DOORS[door]
 
-    submit(
-        browser,
-        path.format(tokens[kind]),
-        {"code": tokens[kind]},
-        form="/sign-in",
-    )
+    submit(browser, _DOORS[door].format(tokens[kind]), {"code": tokens[kind]}, form="/sign-in")
 
     opened = is_signed_in(browser) or sees_back_office(browser) or _is_half_way(browser)
-    fits = kind == door
-    # The second factor alone is no door: somebody has to have taken the first step.
-    assert opened == (fits and door != "second factor" and door != "invitation")
+    # The two others need more than a token: a first step, and the code of a new authenticator.
+    assert opened == (kind == door and door not in {"second factor", "invitation"})
 
 
-def _tokens(doorstep: Doorstep, browser: object) -> dict[str, str]:
-    from flask.testing import FlaskClient
+@pytest.mark.parametrize("engine_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("kind", _TOKENS)
+def test_F15_no_token_is_a_session(doorstep: Doorstep, kind: str) -> None:
+    """No token, set as the session's cookie, signs anybody in."""
+    doorstep.donor()
+    doorstep.staff()
+    token = _tokens(doorstep, doorstep.browser())[kind]
+    browser = doorstep.browser()
+    browser.set_cookie("session", token)
 
-    assert isinstance(browser, FlaskClient)
+    assert not is_signed_in(browser)
+    assert not sees_back_office(browser)
+    assert not _is_half_way(browser)
+
+
+def test_F15_the_secret_itself_signs_no_session(doorstep: Doorstep) -> None:
+    """A session signed with SECRET_KEY instead of the key of its purpose is worth nothing."""
+    donor = doorstep.donor()
+    forger = Flask("forger")
+    forger.secret_key = doorstep.settings.secret_key
+    serializer = SecureCookieSessionInterface().get_signing_serializer(forger)
+    assert serializer is not None
+    forged = serializer.dumps({"_user_id": f"donor:{donor}:0", "until": 2**40})
+    browser = doorstep.browser()
+    browser.set_cookie("session", str(forged))
+
+    assert not is_signed_in(browser)
+
+
+def _tokens(doorstep: Doorstep, browser: FlaskClient) -> dict[str, str]:
     with writing_session(doorstep.engine) as session:
         invitation = staff_accounts.invite(session, doorstep.settings, _NEW, Role.EDITOR)
     doorstep.ask(browser)
     tokens = {"donor code": doorstep.code(), "donor link": _last(doorstep.link())}
     doorstep.ask(browser, STAFF, Realm.STAFF)
     tokens |= {"staff code": doorstep.code(), "staff link": _last(doorstep.link())}
-    cookies = {name: browser.get_cookie(name) for name in ("session", "asked")}
-    assert all(cookies.values())
     return tokens | {
         "second factor": doorstep.authenticator().now(),
         "invitation": _last(invitation),
-        "session": cookies["session"].value,  # type: ignore[union-attr]
-        "browser": cookies["asked"].value,  # type: ignore[union-attr]
+        "session": cookie(browser, "session"),
+        "browser": cookie(browser, "asked"),
         "form": csrf_token(browser, "/sign-in"),
     }
 
@@ -101,8 +118,5 @@ def _last(path: str) -> str:
     return path.rpartition("/")[2]
 
 
-def _is_half_way(browser: object) -> bool:
-    from flask.testing import FlaskClient
-
-    assert isinstance(browser, FlaskClient)
+def _is_half_way(browser: FlaskClient) -> bool:
     return browser.get("/staff/second-factor").status_code == 200

@@ -1,6 +1,7 @@
 """Sessions: new at sign-in, gone everywhere at sign-out, never longer than they may last."""
 
 import time
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -8,15 +9,15 @@ import sqlalchemy as sa
 import time_machine
 
 from donorportal import clock
-from donorportal.access import people, staff_accounts
+from donorportal.access import people, sessions, staff_accounts
 from donorportal.access.models import StaffMember
 from donorportal.access.people import Realm
-from donorportal.db import writing_session
+from donorportal.db import db, writing_session
 from tests.access.doorstep import (
-    DONOR,
     STAFF,
     STRANGER,
     Doorstep,
+    cookie,
     csrf_token,
     is_signed_in,
     sees_back_office,
@@ -31,16 +32,14 @@ def test_F9_signing_in_begins_a_new_session(doorstep: Doorstep) -> None:
     doorstep.donor()
     victim, attacker = doorstep.browser(), doorstep.browser()
     victim.get("/sign-in")
-    planted = victim.get_cookie("session")
-    assert planted is not None
-    attacker.set_cookie("session", planted.value)
-    token_before = csrf_token(victim, "/sign-in/code" if False else "/sign-out")
+    planted = cookie(victim, "session")
+    attacker.set_cookie("session", planted)
+    token_before = csrf_token(victim, "/sign-in")
 
     doorstep.sign_in(victim)
 
-    after = victim.get_cookie("session")
-    assert after is not None
-    assert after.value != planted.value
+    after = cookie(victim, "session")
+    assert after != planted
     assert csrf_token(victim, "/sign-out") != token_before
     assert victim.post("/sign-out", data={"csrf_token": token_before}).status_code == 400
     assert is_signed_in(victim)
@@ -67,9 +66,8 @@ def test_F10_signing_out_ends_every_copy(doorstep: Doorstep) -> None:
     browser, other, thief = doorstep.browser(), doorstep.browser(), doorstep.browser()
     doorstep.sign_in(browser)
     doorstep.sign_in(other)
-    copied = browser.get_cookie("session")
-    assert copied is not None
-    thief.set_cookie("session", copied.value)
+    copied = cookie(browser, "session")
+    thief.set_cookie("session", copied)
     assert is_signed_in(thief)
 
     answer = submit(browser, "/sign-out", {})
@@ -140,9 +138,7 @@ def test_F10_a_half_signed_in_colleague_is_stopped_too(doorstep: Doorstep) -> No
     code = doorstep.authenticator().at(int(time.time()))
     with writing_session(doorstep.engine) as session:
         session.execute(
-            sa.update(StaffMember)
-            .where(StaffMember.id == staff)
-            .values(disabled_at=clock.now())
+            sa.update(StaffMember).where(StaffMember.id == staff).values(disabled_at=clock.now())
         )
 
     answer = browser.get("/staff/second-factor")
@@ -197,12 +193,7 @@ def test_a_working_day_ends_a_staff_session(
 def test_visitors_of_public_pages_cost_no_query_and_get_no_cookie(doorstep: Doorstep) -> None:
     """Nobody looks into the database to find out who opened the way out."""
     browser = doorstep.browser()
-    queries: list[str] = []
-    with doorstep.app.app_context():
-        from donorportal.db import db
-
-        engine = db.engine
-    sa.event.listen(engine, "before_cursor_execute", lambda *args: queries.append(args[2]))
+    queries = _queries(doorstep)
 
     browser.get("/portal/")
 
@@ -215,12 +206,7 @@ def test_finding_out_who_is_signed_in_takes_one_query(doorstep: Doorstep) -> Non
     doorstep.donor()
     browser = doorstep.browser()
     doorstep.sign_in(browser)
-    queries: list[str] = []
-    with doorstep.app.app_context():
-        from donorportal.db import db
-
-        engine = db.engine
-    sa.event.listen(engine, "before_cursor_execute", lambda *args: queries.append(args[2]))
+    queries = _queries(doorstep)
 
     browser.get("/sign-in")
 
@@ -244,10 +230,6 @@ def test_cookies_are_out_of_reach(doorstep: Doorstep, name: str) -> None:
 
 def test_on_https_no_other_host_can_plant_a_cookie(doorstep: Doorstep) -> None:
     """Behind https both cookies carry the prefix that browsers only accept from the host itself."""
-    from dataclasses import replace
-
-    from donorportal.access import sessions
-
     secure = replace(doorstep.settings, public_url="https://give.example.org")
 
     configuration = sessions.configuration(secure)
@@ -255,3 +237,12 @@ def test_on_https_no_other_host_can_plant_a_cookie(doorstep: Doorstep) -> None:
     assert configuration["SESSION_COOKIE_NAME"] == "__Host-session"
     assert configuration["SESSION_COOKIE_SECURE"] is True
     assert sessions.cookie_name(secure, "asked") == "__Host-asked"
+
+
+def _queries(doorstep: Doorstep) -> list[str]:
+    """Return the list to which every statement of the application is added from now on."""
+    queries: list[str] = []
+    with doorstep.app.app_context():
+        engine = db.engine
+    sa.event.listen(engine, "before_cursor_execute", lambda *args: queries.append(args[2]))
+    return queries

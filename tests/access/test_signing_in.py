@@ -7,11 +7,16 @@ import pytest
 import sqlalchemy as sa
 import time_machine
 
-from donorportal.access.people import Realm
-from donorportal.access.models import SignIn
-from donorportal.donors.models import Donor
 from donorportal.db import writing_session
-from tests.access.doorstep import DONOR, STRANGER, Doorstep, is_signed_in, submit
+from donorportal.donors.models import Donor
+from tests.access.doorstep import (
+    DONOR,
+    STRANGER,
+    Doorstep,
+    cookie,
+    is_signed_in,
+    submit,
+)
 
 _NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 
@@ -81,9 +86,7 @@ def test_F1_parallel_uses_of_one_code_sign_in_once(doorstep: Doorstep) -> None:
     doorstep.ask(browser)
     other_window = doorstep.browser()
     for name in ("asked", "session"):
-        cookie = browser.get_cookie(name)
-        assert cookie is not None
-        other_window.set_cookie(name, cookie.value)
+        other_window.set_cookie(name, cookie(browser, name))
     code = doorstep.code()
 
     first, second = (doorstep.type_code(window, code) for window in (browser, other_window))
@@ -288,13 +291,14 @@ def test_the_database_holds_nothing_that_opens_a_door(doorstep: Doorstep) -> Non
     doorstep.donor()
     browser = doorstep.browser()
     doorstep.ask(browser)
-    cookie = browser.get_cookie("asked")
-    assert cookie is not None
-    secrets = (doorstep.code(), doorstep.link().rpartition("/")[2], cookie.value)
+    secret = cookie(browser, "asked")
+    secrets = (doorstep.code(), doorstep.link().rpartition("/")[2], secret)
 
     with doorstep.engine.connect() as connection:
         tables = sa.inspect(connection).get_table_names()
-        rows = [str(connection.execute(sa.select("*").select_from(sa.table(t))).all()) for t in tables]
+        rows = [
+            str(connection.execute(sa.select("*").select_from(sa.table(t))).all()) for t in tables
+        ]
 
     assert [secret for secret in secrets if any(secret in row for row in rows)] == []
 
@@ -330,8 +334,18 @@ def test_after_signing_in_the_wanted_page_comes(doorstep: Doorstep) -> None:
 
 @pytest.mark.parametrize(
     "target",
-    ["https://evil.example", "//evil.example", "/\\evil.example", "\\\\evil.example",
-     "javascript:alert(1)", "/\t/evil.example", "portal/", "http:/evil.example", "/\u2028x", ""],
+    [
+        "https://evil.example",
+        "//evil.example",
+        "/\\evil.example",
+        "\\\\evil.example",
+        "javascript:alert(1)",
+        "/\t/evil.example",
+        "portal/",
+        "http:/evil.example",
+        "/\u2028x",
+        "",
+    ],
 )
 def test_nobody_is_sent_elsewhere(doorstep: Doorstep, target: str) -> None:
     """A page to return to that is not a path of ours is forgotten."""

@@ -1,6 +1,7 @@
 """Mails say it in the subject, exist as text, and load nothing."""
 
 import re
+from typing import Any
 
 import pytest
 
@@ -29,7 +30,7 @@ _SIGN_IN = {
     "minutes": 10,
     "sign_in_url": "http://localhost/sign-in",
 }
-_MAILS = {
+_MAILS: dict[str, dict[str, Any]] = {
     "gift-receipt": _RECEIPT,
     "sign-in-code": _SIGN_IN,
     "sign-in-unknown": _SIGN_IN,

@@ -102,9 +102,7 @@ def test_colours_keep_their_distance(site: Site, phone: WatchedPage) -> None:
     assert phone.evaluate(_CONTRAST, _PAIRS) == []
 
 
-def test_the_giving_page_weighs_little_and_asks_nobody_else(
-    site: Site, phone: WatchedPage
-) -> None:
+def test_the_giving_page_weighs_little_and_asks_nobody_else(site: Site, phone: WatchedPage) -> None:
     """Everything the giving page loads comes from us and fits into 40 kB."""
     asked = _requests(phone)
     phone.goto(f"{site.url}/give", wait_until="networkidle")

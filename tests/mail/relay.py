@@ -4,6 +4,7 @@ import socket
 import ssl
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 
@@ -50,8 +51,11 @@ class RelayServer:
         behaviour: Behaviour | None = None,
         *,
         tls: ssl.SSLContext | None = None,
+        implicit: bool = False,
         on_accepted: Callable[[], None] = lambda: None,
     ) -> None:
+        """*implicit* encrypts from the first byte; otherwise *tls* waits for STARTTLS."""
+        self._implicit = implicit
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._tls = tls
         self._on_accepted = on_accepted
@@ -81,12 +85,10 @@ class RelayServer:
             thread.start()
 
     def _serve(self, connection: socket.socket) -> None:
-        try:
+        with suppress(OSError, _HungUp):
+            if self._implicit and self._tls is not None:
+                connection = self._tls.wrap_socket(connection, server_side=True)
             _Conversation(self.relay, self._tls, self._on_accepted, self._stopping).run(connection)
-        except (OSError, _HungUp):
-            pass
-        finally:
-            connection.close()
 
 
 class _HungUp(Exception):  # noqa: N818 - named for what happened
@@ -112,13 +114,15 @@ class _Conversation:
     def run(self, connection: socket.socket) -> None:
         """Talk until somebody hangs up."""
         self._use(connection)
-        self._answer("greeting", self._relay.behaviour.greeting)
-        while line := self._file.readline():
-            command = line.decode().strip()
-            self._relay.commands.append(command)
-            self._obey(command)
-            if command.upper() == "QUIT":
-                return
+        try:
+            self._answer("greeting", self._relay.behaviour.greeting)
+            while line := self._file.readline():
+                command = line.decode().strip()
+                self._relay.commands.append(command)
+                self._obey(command)
+        finally:
+            self._file.close()
+            self._connection.close()
 
     def _use(self, connection: socket.socket) -> None:
         connection.settimeout(10)
@@ -126,33 +130,30 @@ class _Conversation:
         self._file = connection.makefile("rb")
 
     def _obey(self, command: str) -> None:
-        verb = command.split(" ")[0].upper()
+        verb, _, rest = command.partition(" ")
+        verb = verb.upper()
         behaviour = self._relay.behaviour
-        match verb:
-            case "EHLO":
-                lines = ["relay", *behaviour.offers]
-                text = "\r\n".join(f"250-{line}" for line in lines[:-1])
-                self._answer("EHLO", f"{text}\r\n250 {lines[-1]}".strip())
-            case "STARTTLS":
-                self._answer("STARTTLS", "220 go on")
-                assert self._tls is not None
-                self._use(self._tls.wrap_socket(self._connection, server_side=True))
-            case "MAIL":
-                self._envelope[0] = command.partition("<")[2].partition(">")[0]
-                self._answer("MAIL", behaviour.mail)
-            case "RCPT":
-                self._envelope[1] = command.partition("<")[2].partition(">")[0]
-                self._answer("RCPT", behaviour.rcpt)
-            case "DATA":
-                self._answer("DATA", behaviour.data)
-                if (behaviour.data or "").startswith("354"):
-                    self._take()
-            case "QUIT":
-                self._answer("QUIT", behaviour.quit)
-            case "AUTH":
-                self._answer("AUTH", "535 5.7.8 wrong password")
-            case _:
-                self._answer(verb, "502 no")
+        if verb in {"MAIL", "RCPT"}:
+            self._envelope[verb == "RCPT"] = rest.partition("<")[2].partition(">")[0]
+        lines = ["250-" + line for line in ("relay", *behaviour.offers)]
+        lines[-1] = lines[-1].replace("250-", "250 ", 1)
+        answers = {
+            "EHLO": "\r\n".join(lines),
+            "STARTTLS": "220 go on",
+            "AUTH": "535 5.7.8 wrong password",
+            "MAIL": behaviour.mail,
+            "RCPT": behaviour.rcpt,
+            "DATA": behaviour.data,
+            "QUIT": behaviour.quit,
+        }
+        self._answer(verb, answers.get(verb, "502 no"))
+        if verb == "STARTTLS" and self._tls is not None:
+            self._file.close()
+            self._use(self._tls.wrap_socket(self._connection, server_side=True))
+        elif verb == "DATA" and (behaviour.data or "").startswith("354"):
+            self._take()
+        elif verb == "QUIT":
+            raise _HungUp
 
     def _take(self) -> None:
         octets = bytearray()

@@ -59,7 +59,7 @@ def test_a_permanent_no_is_final(
     """5xx for the recipient or the message is a refusal that carries the relay's words."""
     relay = start_relay(behaviour)
 
-    with pytest.raises(MailRefused, match="^55[0-9] 5") as caught:
+    with pytest.raises(MailRefused, match=r"^55[0-9] 5") as caught:
         SmtpTransport(at(mail_settings, relay)).send(OUTGOING)
 
     assert caught.value.code in {550, 552, 554}
@@ -113,7 +113,7 @@ def test_a_silent_relay_is_left(
     patience = Patience(connect=0.3, command=0.3, final_dot=0.5)
     began = time.monotonic()
 
-    with pytest.raises(MailDeferred, match="(?i)timed? ?out"):
+    with pytest.raises(MailDeferred, match=r"(?i)timed? ?out"):
         SmtpTransport(at(mail_settings, relay), patience).send(OUTGOING)
 
     assert time.monotonic() - began < 3
@@ -142,7 +142,7 @@ def test_wrong_credentials_are_for_us_to_mend(
     relay = start_relay(Behaviour(offers=("AUTH PLAIN",)))
     settings = at(mail_settings, relay, mail_username="us", mail_password="wrong")
 
-    with pytest.raises(MailDeferred, match="535 5.7.8"):
+    with pytest.raises(MailDeferred, match=r"535 5\.7\.8"):
         SmtpTransport(settings).send(OUTGOING)
 
 
@@ -171,9 +171,11 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     key = path.with_suffix(".key")
     try:
         subprocess.run(
-            ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"]
-            + ["-nodes", "-days", "2", "-subj", "/CN=localhost"]
-            + ["-addext", "subjectAltName=DNS:localhost", "-keyout", key, "-out", path],
+            [
+                *("openssl", "req", "-x509", "-nodes", "-days", "2", "-subj", "/CN=localhost"),
+                *("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"),
+                *("-addext", "subjectAltName=DNS:localhost", "-keyout", key, "-out", path),
+            ],
             check=True,
             capture_output=True,
         )
@@ -201,6 +203,20 @@ def test_encryption_that_was_asked_for_is_used(
 
     assert SmtpTransport(settings).send(OUTGOING).startswith("250")
     assert relay.commands[1] == "STARTTLS"
+
+
+def test_encryption_from_the_first_byte(
+    mail_settings: Settings,
+    start_relay: StartRelay,
+    certificate: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A relay on the port for TLS is spoken to in TLS only."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    relay = start_relay(tls=_server_side(certificate), implicit=True)
+    settings = at(mail_settings, relay, mail_security="tls", mail_server="localhost")
+
+    assert SmtpTransport(settings).send(OUTGOING).startswith("250")
 
 
 def test_a_certificate_nobody_vouches_for_is_not_accepted(

@@ -90,7 +90,10 @@ def test_a_mail_program_reads_what_was_meant() -> None:
 
     assert message.defects == []
     (sender,) = message["From"].addresses
-    assert (sender.display_name, sender.addr_spec) == ("Doe, Jané & Trust", "giving@opendoor.example")
+    assert (sender.display_name, sender.addr_spec) == (
+        "Doe, Jané & Trust",
+        "giving@opendoor.example",
+    )
     assert message["Subject"] == "Your gift of £5"
     assert _body(message, "plain").rstrip("\n") == outgoing.words.text.rstrip("\n")
     assert _body(message, "html").rstrip("\n") == outgoing.words.html.rstrip("\n")

@@ -22,7 +22,10 @@ def give_once(
 
 
 def give_monthly(
-    sandbox: SandboxProcess, client: stripe.StripeClient, card: str = "4242424242424242", **more: Any
+    sandbox: SandboxProcess,
+    client: stripe.StripeClient,
+    card: str = "4242424242424242",
+    **more: Any,
 ) -> stripe.Subscription:
     """Begin to give 15.00 GBP a month and return the subscription."""
     session = open_session(client, "subscription", **more)

@@ -42,7 +42,12 @@ def test_keys_and_versions(
 
 @pytest.mark.parametrize(
     ("method", "path"),
-    [("GET", "/v1/coupons"), ("POST", "/v1/tokens"), ("DELETE", "/v1/products/x"), ("GET", "/v2/x")],
+    [
+        ("GET", "/v1/coupons"),
+        ("POST", "/v1/tokens"),
+        ("DELETE", "/v1/products/x"),
+        ("GET", "/v2/x"),
+    ],
 )
 def test_what_is_not_offered_is_refused(sandbox: SandboxProcess, method: str, path: str) -> None:
     """An endpoint the sandbox lacks answers `sandbox_unsupported`, never a silent success."""

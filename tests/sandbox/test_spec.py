@@ -2,7 +2,6 @@
 
 import json
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -62,7 +61,9 @@ def _leaves(kind: str, error: Any) -> set[str]:
         branches: dict[Any, list[Any]] = {}
         for inner in error.context:
             branches.setdefault(inner.schema_path[0], []).append(inner)
-        best = min(branches.values(), key=lambda es: (-max(len(e.absolute_path) for e in es), len(es)))
+        best = min(
+            branches.values(), key=lambda es: (-max(len(e.absolute_path) for e in es), len(es))
+        )
         return {leaf for inner in best for leaf in _leaves(kind, inner)}
     return {f"{kind}.{'.'.join(path)}: {error.message[:120]}"}
 

@@ -27,7 +27,7 @@ class Stripe:
         """Open a Checkout Session and return the path of its page."""
         product = self.post("/v1/products", name="Where it is needed most")
         price = "line_items[0][price_data]"
-        params |= {
+        params = {
             "mode": mode,
             "success_url": "http://site.example/thanks",
             "cancel_url": "http://site.example/give",
@@ -36,10 +36,11 @@ class Stripe:
             f"{price}[currency]": "usd",
             f"{price}[unit_amount]": amount,
             f"{price}[product]": product["id"],
-        }
+        } | params
         if mode == "subscription":
             params[f"{price}[recurring][interval]"] = "month"
-        return urlsplit(self.post("/v1/checkout/sessions", **params)["url"]).path
+        url: str = self.post("/v1/checkout/sessions", **params)["url"]
+        return urlsplit(url).path
 
     def pay(self, path: str, number: str = "4242424242424242") -> TestResponse:
         """Fill in the page as a donor does and press its button."""
@@ -49,9 +50,7 @@ class Stripe:
 
 def fill_the_panel(stripe: Stripe) -> None:
     """Have a gift, a monthly gift, a dispute, a payout and a fault to look at."""
-    stripe.post(
-        "/v1/webhook_endpoints", **{"url": "http://127.0.0.1:9/", "enabled_events[0]": "*"}
-    )
+    stripe.post("/v1/webhook_endpoints", **{"url": "http://127.0.0.1:9/", "enabled_events[0]": "*"})
     stripe.pay(stripe.checkout("subscription", 3000))
     stripe.pay(stripe.checkout("payment", 5000))
     listed = stripe.get("/v1/charges")["data"]
