@@ -75,8 +75,13 @@ def database() -> None:
 
 @database.command("upgrade")
 def upgrade() -> None:
-    """Run the migrations that are missing."""
-    schema.upgrade(_engine())
+    """Run the migrations that are missing; a new database gets its first designations."""
+    from donorportal.giving.starting import base_data  # noqa: PLC0415 - not needed otherwise
+
+    engine = _engine()
+    schema.upgrade(engine)
+    with writing_session(engine) as session:
+        base_data(session)
     click.echo("The database is up to date.")
 
 

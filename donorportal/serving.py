@@ -33,6 +33,6 @@ class _Server(BaseApplication):
             if name in self.cfg.settings:
                 self.cfg.set(name, value)
 
-    def load(self) -> Flask:
+    def load(self) -> Flask:  # type: ignore[override]
         """Make the application in the worker process, after the fork."""
         return create_app(self._settings)

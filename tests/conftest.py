@@ -1,13 +1,11 @@
 """What every test may ask for: a fresh database of each kind, a browser, and no network."""
 
-import importlib
-import importlib.util
 import ipaddress
 import os
 import secrets
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,8 +15,12 @@ from playwright.sync_api import Browser, sync_playwright
 
 from donorportal import schema
 from donorportal.db import tune
+from donorportal.ledger import check
 from tests.browsing import WatchedPage, watch
 from tests.devpg import DevPostgres
+
+# The application, the sandbox it talks to, and people at its doors.
+pytest_plugins = ["tests.fixtures_app", "tests.fixtures_doorstep"]
 
 _SERVER = pytest.StashKey[DevPostgres]()
 _CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome")
@@ -179,13 +181,9 @@ def _engine(url: str) -> sa.Engine:
 
 
 def _assert_books_balance(url: str) -> None:
-    if importlib.util.find_spec("donorportal.ledger.check") is None:
-        return
-    violations: Callable[[sa.Connection], list[object]]
-    violations = importlib.import_module("donorportal.ledger.check").violations
     engine = _engine(url)
     with engine.connect() as connection:
-        found = violations(connection)
+        found = check.violations(connection)
     engine.dispose()
     assert found == []
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 from donorportal.app import create_app
 from donorportal.db import db, tune, writing_session
@@ -11,8 +12,6 @@ from donorportal.giving.starting import base_data
 from tests.live_site import LiveSite
 from tests.portal_in_process import Portal, settings_for
 from tests.sandboxproc import SandboxProcess
-
-import sqlalchemy as sa
 
 
 @pytest.fixture(scope="session")

@@ -7,12 +7,16 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import requests
 import sqlalchemy as sa
 
+from donorportal import clock
+from donorportal.db import writing_session
+from donorportal.jobs.models import Job, JobState
 from donorportal.payments.stripe_gateway import StripeGateway
 from tests.portal_in_process import environment_for
 from tests.sandboxproc import ROOT, SandboxProcess
@@ -65,6 +69,27 @@ class LiveSite:
         """End the server and everything it started, as a crash would."""
         self._end(signal.SIGKILL)
 
+    def crash(self) -> None:
+        """Kill the process that serves and works; the one that watches it starts another."""
+        assert self._process is not None
+        for child in _children(self._process.pid):
+            with suppress(ProcessLookupError):
+                os.kill(child, signal.SIGKILL)
+
+    def skip_waiting(self) -> None:
+        """Let the pauses of failed jobs, and the leases of dead workers, be over."""
+        with writing_session(self.engine) as session:
+            session.execute(
+                sa.update(Job)
+                .where(Job.state == JobState.READY)
+                .values(run_at=clock.now(), owner=None)
+            )
+
+    def finish_work(self) -> None:
+        """Wait until no job is left to do."""
+        left = sa.select(sa.func.count()).where(Job.state == JobState.READY)
+        self.until(lambda: self.scalar(left) == 0, "all jobs to be done")
+
     def until(self, condition: Callable[[], Any], what: str) -> Any:
         """Wait until *condition* is true and return what it returned."""
         deadline = time.monotonic() + _PATIENCE_SECONDS
@@ -98,6 +123,11 @@ class LiveSite:
             os.killpg(self._process.pid, number)
         self._process.wait(30)
         self._process = None
+
+
+def _children(pid: int) -> list[int]:
+    found = subprocess.run(["pgrep", "-P", str(pid)], capture_output=True, text=True, check=False)
+    return [int(child) for child in found.stdout.split()]
 
 
 def _free_port() -> int:

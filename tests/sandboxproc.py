@@ -102,11 +102,26 @@ class SandboxProcess:
         """Forget every object, event and mail; turn every knob back."""
         self.post("reset")
         assert self._http.post(f"{self.url}/mail/clear", timeout=30).ok
+        self.mail_knobs()
 
     def mails(self, to: str = "") -> list[dict[str, Any]]:
         """Return the mails that arrived, newest first, those to an address if given."""
         answer = self._http.get(f"{self.url}/mail/messages.json", params={"to": to}, timeout=30)
         found: list[dict[str, Any]] = answer.json()
+        return found
+
+    def mail_knobs(self, **settings: Any) -> None:
+        """Let the relay misbehave in these ways only; without any, in none."""
+        answer = self._http.post(f"{self.url}/mail/knobs", json=settings, timeout=30)
+        assert answer.ok, answer.text
+
+    def listed(self, kind: str) -> list[dict[str, Any]]:
+        """Return what the API lists, newest first: `charges`, `checkout/sessions` and so on."""
+        answer = self._http.get(
+            f"{self.url}/v1/{kind}", params={"limit": 100}, auth=("sk_test_list", ""), timeout=30
+        )
+        assert answer.ok, answer.text
+        found: list[dict[str, Any]] = answer.json()["data"]
         return found
 
     def knobs(self, **settings: Any) -> dict[str, Any]:

@@ -4,7 +4,8 @@ Every function asks for the donor first: there is no way to read a gift by its n
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import MAXYEAR, date, datetime
 from typing import Any
@@ -129,6 +130,7 @@ _PAST_COLUMNS = (
     Designation.name,
     Receipt.number,
 )
+_PIECE = 500
 _STANDING = (
     RecurringStatus.ACTIVE,
     RecurringStatus.PAST_DUE,
@@ -237,14 +239,25 @@ def recurring_of(session: Session, donor_id: int) -> list[MonthlyGift]:
     ]
 
 
-def every_gift(session: Session, donor_id: int, *, year: int | None = None) -> Iterator[PastGift]:
-    """Return all received gifts, newest first, fetched a few hundred at a time as they are read.
+def every_gift(
+    reading: Callable[[], AbstractContextManager[Session]],
+    donor_id: int,
+    *,
+    year: int | None = None,
+) -> Iterator[PastGift]:
+    """Read all received gifts, newest first, a few hundred at a time.
 
-    The query has begun when this returns, so that the caller's transaction is the one it reads in.
+    Each piece is read in a session of its own from *reading*: however slowly the gifts are taken,
+    no transaction waits for it.
     """
-    query = _received(donor_id, year).order_by(Gift.given_on.desc(), Gift.id.desc())
-    rows = session.execute(query, execution_options={"yield_per": 500})
-    return (PastGift(*row) for row in rows)
+    place: Cursor | None = None
+    while True:
+        with reading() as session:
+            page = gifts_of(session, donor_id, year=year, after=place, limit=_PIECE)
+        yield from page.gifts
+        place = page.older
+        if place is None:
+            return
 
 
 def _received(donor_id: int, year: int | None) -> sa.Select[*tuple[Any, ...]]:

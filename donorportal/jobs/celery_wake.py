@@ -94,6 +94,7 @@ def _app(broker_url: str) -> Celery:
         task_ignore_result=True,
         task_publish_retry=False,
         worker_hijack_root_logger=False,
+        worker_redirect_stdouts=False,
         worker_prefetch_multiplier=1,
     )
     if broker_url.startswith(("redis", "valkey", "sentinel")):

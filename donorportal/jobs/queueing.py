@@ -1,6 +1,7 @@
 """Queue work with its cause, claim it by lease, bring dead work back."""
 
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any, NamedTuple, cast
 
 import sqlalchemy as sa
@@ -10,12 +11,13 @@ from sqlalchemy.orm import Session
 from sqlalchemy.sql.dml import ReturningUpdate
 
 from donorportal import clock
-from donorportal.db import writing_session
+from donorportal.db import UtcDateTime
 from donorportal.jobs import waking
 from donorportal.jobs.models import Job, JobState, Queue
 
 log = structlog.get_logger()
 
+_JOB = cast("sa.Table", Job.__table__)
 _LOST = "The process that ran this job ended without a word, on the last attempt."
 
 
@@ -54,7 +56,7 @@ def enqueue(
     connection = session.connection()
     insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
     statement = (
-        insert(cast("sa.Table", Job.__table__))
+        insert(_JOB)
         .values(
             queue=Queue(queue),
             task=task,
@@ -85,9 +87,16 @@ def claim(
     run the same job, and then the fence in `Run.finishing` lets one of them finish.
     """
     now = clock.now()
-    with writing_session(engine) as session:
-        chosen = _among(engine, _due(queue, now, limit))
-        rows = session.execute(_take(owner, now, now + lease).where(chosen)).all()
+    statement = _claim(on_postgres=engine.dialect.name == "postgresql", alone=limit == 1)
+    values = {
+        "this_moment": now,
+        "lease_end": now + lease,
+        "new_owner": owner,
+        "of_queue": queue,
+        "at_most": limit,
+    }
+    with engine.begin() as connection:
+        rows = connection.execute(statement, values).all()
     for row in rows:
         if row.state == JobState.DEAD:
             log.error("job dead", job=row.id, task=row.task, error=_LOST)
@@ -112,42 +121,48 @@ def run_again(session: Session, job_id: int) -> bool:
     return True
 
 
-def _take(owner: str, now: datetime, until: datetime) -> ReturningUpdate[Any]:
-    used_up = Job.attempts >= Job.max_attempts
+@cache
+def _claim(*, on_postgres: bool, alone: bool) -> ReturningUpdate[Any]:
+    """Build the statement once: putting it together costs more than running it."""
+    columns = _JOB.c
+    now = sa.bindparam("this_moment", type_=UtcDateTime())
+    used_up = columns.attempts >= columns.max_attempts
+    chosen = _due(now, alone=alone)
+    # A list made once; PostgreSQL could run the query of a plain IN again for each row.
+    among = columns.id == sa.any_(sa.func.array(chosen)) if on_postgres else columns.id.in_(chosen)
     return (
-        sa.update(Job)
+        sa.update(_JOB)
+        .where(among)
         .values(
             state=sa.case((used_up, JobState.DEAD), else_=JobState.READY),
-            error=sa.case((used_up, sa.func.coalesce(Job.error, _LOST)), else_=Job.error),
+            error=sa.case((used_up, sa.func.coalesce(columns.error, _LOST)), else_=columns.error),
             finished_at=sa.case((used_up, now), else_=None),
-            owner=sa.case((used_up, None), else_=owner),
-            attempts=sa.case((used_up, Job.attempts), else_=Job.attempts + 1),
-            run_at=until,
+            owner=sa.case((used_up, None), else_=sa.bindparam("new_owner", type_=sa.String())),
+            attempts=sa.case((used_up, columns.attempts), else_=columns.attempts + 1),
+            run_at=sa.bindparam("lease_end", type_=UtcDateTime()),
         )
-        .returning(Job.id, Job.task, Job.args, Job.attempts, Job.max_attempts, Job.state)
-        .execution_options(synchronize_session=False)
+        .returning(
+            *(columns.id, columns.task, columns.args),
+            *(columns.attempts, columns.max_attempts, columns.state),
+        )
     )
 
 
-def _due(queue: str, now: datetime, limit: int) -> sa.Select[int]:
+def _due(now: sa.BindParameter[datetime], *, alone: bool) -> sa.ScalarSelect[int]:
     """Select the oldest due jobs that nobody else is claiming at this moment."""
+    columns = _JOB.c
     oldest = (
-        sa.select(Job.id)
-        .where(Job.queue == queue, Job.state == JobState.READY, Job.run_at <= now)
-        .order_by(Job.run_at, Job.id)
+        sa.select(columns.id)
+        .where(columns.queue == sa.bindparam("of_queue"), columns.state == JobState.READY)
+        .where(columns.run_at <= now)
+        .order_by(columns.run_at, columns.id)
         .with_for_update(skip_locked=True)
     )
-    if limit == 1:
-        return oldest.limit(1)
+    first = oldest.limit(1).scalar_subquery()
+    if alone:
+        return first
     # A job that was tried before may be one that kills its process, and each crash costs the
     # whole batch an attempt. So it is only taken when it is the oldest, which then runs first:
     # innocent neighbours lose one attempt to it, not all of theirs.
-    fresh_or_first = sa.or_(Job.attempts == 0, Job.id == oldest.limit(1).scalar_subquery())
-    return oldest.where(fresh_or_first).limit(limit)
-
-
-def _among(engine: sa.Engine, ids: sa.Select[int]) -> sa.ColumnElement[bool]:
-    """Compare the id with a list made once; PostgreSQL could run a plain IN's query again."""
-    if engine.dialect.name == "postgresql":
-        return Job.id == sa.any_(sa.func.array(ids.scalar_subquery()))
-    return Job.id.in_(ids)
+    fresh_or_first = sa.or_(columns.attempts == 0, columns.id == first)
+    return oldest.where(fresh_or_first).limit(sa.bindparam("at_most")).scalar_subquery()

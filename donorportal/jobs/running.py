@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import Any
+from typing import Any, cast
 from uuid import uuid4
 
 import sqlalchemy as sa
@@ -26,6 +26,16 @@ Task = Callable[..., None]
 
 LEASE = timedelta(seconds=60)
 """How long the jobs of a killed worker wait; a living one renews its leases."""
+
+# Built once: putting a statement together costs more than running it.
+_JOB = cast("sa.Table", Job.__table__)
+_HELD = (
+    sa.update(_JOB)
+    .where(_JOB.c.id == sa.bindparam("this_job"), _JOB.c.owner == sa.bindparam("this_owner"))
+    .where(_JOB.c.state == JobState.READY)
+    .values(owner=_JOB.c.owner)
+)
+_DONE = _HELD.values(state=JobState.DONE, owner=None, finished_at=sa.bindparam("finished_at"))
 
 
 class LeaseLost(Exception):  # noqa: N818 - named for what happened
@@ -68,7 +78,7 @@ class Run:
             LeaseLost: Somebody else has the job.
 
         """
-        with self._fenced({"owner": self._owner}) as session:
+        with self._fenced(_HELD, {}) as session:
             yield session
 
     @contextmanager
@@ -79,22 +89,16 @@ class Run:
             LeaseLost: Somebody else has the job, or this run has finished it already.
 
         """
-        done = {"state": JobState.DONE, "owner": None, "finished_at": clock.now()}
-        with self._fenced(done) as session:
+        with self._fenced(_DONE, {"finished_at": clock.now()}) as session:
             yield session
         self.finished = True
 
     @contextmanager
-    def _fenced(self, values: dict[str, Any]) -> Iterator[Session]:
+    def _fenced(self, fence: sa.Update, values: dict[str, Any]) -> Iterator[Session]:
+        values |= {"this_job": self.job_id, "this_owner": self._owner}
         with writing_session(self._engine) as session:
             # This comes first and locks the row: nobody can claim it while the effect is made.
-            held = session.execute(
-                sa.update(Job)
-                .where(Job.id == self.job_id, Job.owner == self._owner, Job.state == JobState.READY)
-                .values(values)
-                .returning(Job.id)
-            ).first()
-            if held is None:
+            if session.connection().execute(fence, values).rowcount != 1:
                 raise LeaseLost(self.job_id)
             yield session
         if waking.take_mark(session):

@@ -7,6 +7,9 @@ from typing import Protocol
 
 from donorportal.money import Money
 
+API_VERSION = "2026-10-28.endive"
+"""The version of Stripe's API whose words are translated here."""
+
 
 class GatewayUnavailable(Exception):  # noqa: N818 - refusals are named for what happened
     """No definite answer: the network, a time-out, a server error, too many requests.

@@ -8,7 +8,7 @@ import json
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 import stripe
 import urllib3
@@ -16,6 +16,7 @@ import urllib3
 from donorportal import clock
 from donorportal.money import Money
 from donorportal.payments.gateway import (
+    API_VERSION,
     Checkout,
     CheckoutRequest,
     CheckoutState,
@@ -33,7 +34,6 @@ from donorportal.payments.gateway import (
     Subscription,
 )
 
-API_VERSION: Any = "2026-10-28.endive"
 # The products that donors see on Stripe's page; "donorportal stripe setup" creates them.
 PRODUCT_ONCE = "donorportal_gift"
 PRODUCT_MONTHLY = "donorportal_monthly_gift"
@@ -167,7 +167,7 @@ class StripeGateway:
                 {
                     "url": f"{public_url}/webhooks/stripe",
                     "enabled_events": list(EVENT_TYPES),
-                    "api_version": API_VERSION,
+                    "api_version": cast("Any", API_VERSION),
                 }
             )
         return str(endpoint.secret)

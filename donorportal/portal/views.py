@@ -4,12 +4,12 @@ import re
 from functools import partial
 
 import sqlalchemy as sa
-from flask import Blueprint, Response, abort, render_template, request, stream_with_context, url_for
+from flask import Blueprint, Response, abort, render_template, request, url_for
 from flask_login import current_user
 
 from donorportal.clock import local_date, now
 from donorportal.current import settings
-from donorportal.db import db
+from donorportal.db import db, reading_session
 from donorportal.donors.models import Donor
 from donorportal.giving import history
 from donorportal.giving.history import Cursor
@@ -89,10 +89,8 @@ def gifts() -> str:
 def gifts_csv() -> Response:
     """Send the giving history as a table, written while it is read."""
     year = _year()
-    rows = history.every_gift(db.session(), _donor_id(), year=year)
-    response = Response(
-        stream_with_context(spreadsheet.lines(rows)), mimetype="text/csv; charset=utf-8"
-    )
+    rows = history.every_gift(partial(reading_session, db.engine), _donor_id(), year=year)
+    response = Response(spreadsheet.lines(rows), mimetype="text/csv")
     name = f"gifts-{year}.csv" if year else "gifts.csv"
     response.headers["Content-Disposition"] = f'attachment; filename="{name}"'
     return response

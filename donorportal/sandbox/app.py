@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from flask import Flask, Response, jsonify
+from werkzeug.exceptions import InternalServerError
 
 from donorportal.sandbox import clocks as _clocks
 from donorportal.sandbox import disputes as _disputes
@@ -46,8 +47,14 @@ def create_sandbox(
         app.register_blueprint(mailbox_pages(mailbox), url_prefix="/mail")
     app.add_url_rule("/healthz", "healthz", lambda: "ok\n")
     app.register_error_handler(ApiError, _refused)
+    app.register_error_handler(InternalServerError, _broken)
     return app
 
 
 def _refused(error: ApiError) -> tuple[Response, int]:
     return jsonify(error.body), error.status
+
+
+def _broken(error: InternalServerError) -> tuple[Response, int]:
+    # Flask has logged the traceback; a client of the API still gets JSON.
+    return jsonify({"error": {"type": "api_error", "message": error.description}}), 500

@@ -131,16 +131,12 @@ def retrieve_movement(tx: Transaction, params: Body, movement_id: str) -> Body: 
 )
 def list_movements(tx: Transaction, params: Body) -> Body:
     """Answer balance transactions, all or those of one payout."""
-    query = lists.query("balance_transaction")
-    for name in ("currency", "source", "type"):
-        if name in params:
-            query.add("json_extract(body, ?) = ?", f"$.{name}", params[name])
+    query = lists.Query("balance_transaction", params, "currency", "source", "type")
     if "payout" in params:
         query.add(
             "id IN (SELECT id FROM private WHERE json_extract(body, '$.payout') = ?)",
             params["payout"],
         )
-    lists.filter_created(query, params.get("created"))
     return lists.fetch(tx, params, "/v1/balance_transactions", query)
 
 

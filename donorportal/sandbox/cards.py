@@ -184,3 +184,15 @@ def load_method(tx: Transaction, method_id: str, param: str = "id") -> Body:
     if method is None:
         raise missing("payment_method", method_id, param)
     return method
+
+
+def renew_card(tx: Transaction, method_id: str, year: int) -> Body:
+    """Let the bank replace a saved card by one that is valid longer, as card updaters do."""
+    method = load_method(tx, method_id)
+    if method["type"] != "card" or method["customer"] is None:
+        raise invalid("Only a saved card is renewed.")
+    before = {"card": {"exp_year": method["card"]["exp_year"]}}
+    method["card"]["exp_year"] = year
+    tx.save(method)
+    emit(tx, "payment_method.automatically_updated", method, before)
+    return method

@@ -24,9 +24,7 @@ _SMALLEST = 50
     accepts="mode line_items success_url cancel_url client_reference_id customer customer_email"
     " customer_creation expires_at metadata payment_intent_data subscription_data"
     " setup_intent_data allowed_payment_method_types submit_type currency ui_mode",
-    inert="locale adaptive_pricing billing_address_collection customer_update"
-    " payment_method_collection excluded_payment_method_types custom_text"
-    " phone_number_collection saved_payment_method_options",
+    inert="locale adaptive_pricing billing_address_collection",
 )
 def create_session(tx: Transaction, params: Body) -> Body:
     """Open a session and give it its page."""

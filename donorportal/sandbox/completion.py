@@ -106,12 +106,33 @@ def _begin_subscription(
 def _set_up(tx: Transaction, session: Body, method: Body, *, authenticated: bool) -> Body | None:
     behaviour = tx.private(method["id"])
     if behaviour.get("decline"):
-        error = card_error(behaviour["decline"], None, None)
-        return {"status": "requires_payment_method", "last_payment_error": error}
+        return _refuse_set_up(tx, session, method, behaviour["decline"])
     if behaviour.get("three_d_secure") and not authenticated:
         return {"status": "requires_action"}
     tx.set_private(method["id"], set_up=True)
     customer = _customer_for(tx, session, method)
+    intent = _setup_intent(tx, session, method, customer, "succeeded")
+    if customer:
+        attach(tx, method, customer)
+    emit(tx, "setup_intent.created", intent)
+    emit(tx, "setup_intent.succeeded", intent)
+    session["setup_intent"] = intent["id"]
+    _complete(tx, session, method, customer, "no_payment_required")
+    return None
+
+
+def _refuse_set_up(tx: Transaction, session: Body, method: Body, decline: str) -> Body:
+    error = card_error(decline, None, method)
+    intent = _setup_intent(tx, session, method, session["customer"], "requires_payment_method")
+    intent |= {"payment_method": None, "last_setup_error": error}
+    tx.save(intent)
+    emit(tx, "setup_intent.setup_failed", intent)
+    return {"status": "requires_payment_method", "last_payment_error": error}
+
+
+def _setup_intent(
+    tx: Transaction, session: Body, method: Body, customer: str | None, status: str
+) -> Body:
     data = tx.private(session["id"])["setup_intent_data"]
     intent = new(
         tx,
@@ -122,18 +143,11 @@ def _set_up(tx: Transaction, session: Body, method: Body, *, authenticated: bool
         payment_method=method["id"],
         payment_method_options={},
         payment_method_types=[method["type"]],
-        status="succeeded",
+        status=status,
         usage="off_session",
     )
     intent["client_secret"] = f"{intent['id']}_secret_{new_id('s')}"
-    tx.insert(intent)
-    if customer:
-        attach(tx, method, customer)
-    emit(tx, "setup_intent.created", intent)
-    emit(tx, "setup_intent.succeeded", intent)
-    session["setup_intent"] = intent["id"]
-    _complete(tx, session, method, customer, "no_payment_required")
-    return None
+    return tx.insert(intent)
 
 
 def _complete(

@@ -6,7 +6,7 @@ from typing import Any
 from flask import Blueprint, Response, jsonify, redirect, render_template, request
 from werkzeug.wrappers import Response as AnyResponse
 
-from donorportal.sandbox import balance, disputes, knobs, panel, timers
+from donorportal.sandbox import balance, cards, disputes, knobs, panel, timers
 from donorportal.sandbox.clocks import KIND as CLOCK
 from donorportal.sandbox.delivery import Deliverer, redeliver
 from donorportal.sandbox.errors import ApiError, missing
@@ -42,6 +42,7 @@ class Control:
             "disputes/<dispute_id>/close": self.close_dispute,
             "payouts": self.pay_out,
             "async": self.settle_async,
+            "card-renewals": self.renew_card,
             "deliver": self.deliver,
         }
         for path, action in actions.items():
@@ -141,6 +142,13 @@ class Control:
                 raise ApiError(400, "That is no bank debit under way.")
             timers.settle_debit(tx, intent, succeeded=given.get("outcome") == "succeeded")
         return _done(intent)
+
+    def renew_card(self) -> AnyResponse:
+        """Let the bank renew a saved card to a `year`."""
+        given = _given()
+        with self.store.transaction() as tx:
+            year = int(given.get("year") or 2040)
+            return _done(cards.renew_card(tx, given.get("payment_method", ""), year))
 
     def deliver(self) -> AnyResponse:
         """Deliver what is pending now, or one event again `times` over."""

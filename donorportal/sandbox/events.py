@@ -50,8 +50,9 @@ def _queue(tx: Transaction, event: str, endpoint: str) -> None:
     elif tx.checkout and settings["webhook_timing"] == "after":
         due += 1
     if settings["webhook_reorder"]:
-        # The last event of a transaction goes first, the others well apart behind it.
-        due += max(0, 20 - len(tx.emitted)) * 0.1
+        # The newest event of a transaction goes first, the others well apart behind it.
+        marks = ", ".join("?" * len(tx.emitted))
+        tx.sql.execute(f"UPDATE delivery SET due = due + 0.4 WHERE event IN ({marks})", tx.emitted)  # noqa: S608
     if knobs.take_drop(tx):
         state = "dropped"
     for _ in range(settings["webhook_duplicate"]):

@@ -44,10 +44,10 @@ class _Handler(BaseHTTPRequestHandler):
         # The body is read whole, so that the next request on the connection starts cleanly.
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         environ = self._environ(body)
-        started: list[Any] = []
+        started: list[tuple[str, list[tuple[str, str]]]] = []
 
         def start_response(status: str, headers: list[tuple[str, str]], _: Any = None) -> Any:
-            started[:] = [status, headers]
+            started.append((status, headers))
             return io.BytesIO().write
 
         output = self.server.app(environ, start_response)
@@ -57,9 +57,9 @@ class _Handler(BaseHTTPRequestHandler):
         if environ.get(HANG_UP):
             self.close_connection = True
             return
-        self._send(*started, payload)
+        self._send(*started[-1], payload)
 
-    do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = do_GET
+    do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = do_GET  # noqa: N815
 
     def _send(self, status: str, headers: list[tuple[str, str]], payload: bytes) -> None:
         code, _, reason = status.partition(" ")

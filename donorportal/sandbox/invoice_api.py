@@ -26,16 +26,9 @@ def retrieve_invoice(tx: Transaction, params: Body, invoice_id: str) -> Body:  #
 )
 def list_invoices(tx: Transaction, params: Body) -> Body:
     """Answer invoices, newest first."""
-    query = lists.query("invoice")
-    for name in ("customer", "status"):
-        if name in params:
-            query.add("json_extract(body, ?) = ?", f"$.{name}", params[name])
+    query = lists.Query("invoice", params, "customer", "status")
     if "subscription" in params:
-        query.add(
-            "json_extract(body, '$.parent.subscription_details.subscription') = ?",
-            params["subscription"],
-        )
-    lists.filter_created(query, params.get("created"))
+        query.equal("parent.subscription_details.subscription", params["subscription"])
     return lists.fetch(tx, params, "/v1/invoices", query)
 
 
@@ -44,7 +37,7 @@ def list_invoices(tx: Transaction, params: Body) -> Body:
     "/v1/invoices/<id>/pay",
     "InvoicePayParams",
     accepts="payment_method paid_out_of_band",
-    inert="off_session forgive",
+    inert="off_session",
 )
 def pay_invoice(tx: Transaction, params: Body, invoice_id: str) -> Body:
     """Try an open invoice now. Raises: ApiError 402 when the card is declined."""
@@ -174,16 +167,10 @@ def retrieve_payment(tx: Transaction, params: Body, payment_id: str) -> Body:  #
 )
 def list_payments(tx: Transaction, params: Body) -> Body:
     """Answer invoice payments by invoice or by PaymentIntent."""
-    query = lists.query("invoice_payment")
-    for name in ("invoice", "status"):
-        if name in params:
-            query.add("json_extract(body, ?) = ?", f"$.{name}", params[name])
+    query = lists.Query("invoice_payment", params, "invoice", "status")
     payment = params.get("payment", {})
     if payment:
         if payment["type"] != "payment_intent":
             raise unsupported("The sandbox pays by PaymentIntents.", "payment[type]")
-        query.add(
-            "json_extract(body, '$.payment.payment_intent') = ?", payment.get("payment_intent")
-        )
-    lists.filter_created(query, params.get("created"))
+        query.equal("payment.payment_intent", payment.get("payment_intent"))
     return lists.fetch(tx, params, "/v1/invoice_payments", query)

@@ -5,7 +5,7 @@ from typing import Any
 from donorportal.sandbox.errors import invalid
 from donorportal.sandbox.storage import Body, Transaction
 
-_COMPARISONS = {"gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
+_COMPARISONS = {"eq": "=", "gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
 PAGING = "limit starting_after ending_before expand"
 
 
@@ -13,19 +13,24 @@ def page(
     tx: Transaction, params: Body, kind: str, url: str, *, fields: tuple[str, ...] = ()
 ) -> Body:
     """Answer one page of a kind; each name in `fields` filters by the parameter of that name."""
-    query = _Query(kind)
-    for name in fields:
-        if name in params:
-            query.add("json_extract(body, ?) = ?", f"$.{name}", params[name])
-    _filter_created(query, params.get("created"))
-    return fetch(tx, params, url, query)
+    return fetch(tx, params, url, Query(kind, params, *fields))
 
 
-class _Query:
-    """A growing WHERE clause with its bound values."""
+class Query:
+    """A growing WHERE clause: a kind, its time of creation, and fields equal to parameters."""
 
-    def __init__(self, kind: str) -> None:
+    def __init__(self, kind: str, params: Body, *fields: str) -> None:
         self.where, self.values = ["kind = ?"], [kind]
+        for name in fields:
+            if name in params:
+                self.equal(name, params[name])
+        created = params.get("created", {})
+        for name, value in ({"eq": created} if isinstance(created, int) else created).items():
+            self.add(f"created {_COMPARISONS[name]} ?", value)
+
+    def equal(self, path: str, value: Any) -> None:
+        """Ask for a field (a dotted path) to equal a value; the text is one that an index has."""
+        self.add(f"json_extract(body, '$.{path}') = ?", value)
 
     def add(self, condition: str, *values: Any) -> None:
         """Add a condition; the text is written in this package, the values are bound."""
@@ -33,12 +38,7 @@ class _Query:
         self.values.extend(values)
 
 
-def query(kind: str) -> _Query:
-    """Start a query for fetch() when filters are not plain equalities."""
-    return _Query(kind)
-
-
-def fetch(tx: Transaction, params: Body, url: str, query: _Query) -> Body:
+def fetch(tx: Transaction, params: Body, url: str, query: Query) -> Body:
     """Answer the page that the cursor asks for."""
     limit = params.get("limit", 10)
     if not 1 <= limit <= 100:  # noqa: PLR2004
@@ -64,14 +64,3 @@ def _position(tx: Transaction, object_id: str, param: str) -> int:
         raise invalid(f"No such object: '{object_id}'", param, "resource_missing")
     seq: int = row["seq"]
     return seq
-
-
-def _filter_created(query: _Query, created: Any) -> None:
-    if isinstance(created, int):
-        query.add("created = ?", created)
-    elif created:
-        for name, value in created.items():
-            query.add(f"created {_COMPARISONS[name]} ?", value)
-
-
-filter_created = _filter_created

@@ -198,7 +198,8 @@ class Mailbox:
             "SELECT id, received_at, envelope_from, recipients, raw FROM mailbox_message"  # noqa: S608
             f" WHERE {condition} AND id < :before ORDER BY id DESC LIMIT :limit"
         )
-        values = {"address": address, "before": before or EVERY_ID, "limit": limit}
+        below = before if before is not None and 0 <= before < EVERY_ID else EVERY_ID
+        values = {"address": address, "before": below, "limit": limit}
         with self._lock:
             rows = self._connection.execute(statement, values).fetchall()
         return [

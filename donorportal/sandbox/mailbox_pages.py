@@ -109,7 +109,7 @@ def _add_parts(pages: Blueprint, mailbox: Mailbox) -> None:
 def _add_doors_for_tests(pages: Blueprint, mailbox: Mailbox) -> None:
     @pages.get("/messages.json")
     def messages() -> Response:
-        limit = min(request.args.get("limit", MOST_AS_JSON, type=int), MOST_AS_JSON)
+        limit = max(0, min(request.args.get("limit", MOST_AS_JSON, type=int), MOST_AS_JSON))
         found = mailbox.messages(request.args.get("to"), limit)
         return jsonify([_as_json(mail) for mail in found])
 

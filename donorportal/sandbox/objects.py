@@ -33,13 +33,15 @@ _PREFIXES = {
 }
 # Stripe leaves these out instead of answering null (they are optional but not nullable).
 _ABSENT = {
-    "customer": "business_name deleted individual_name invoice_credit_balance sources subscriptions tax tax_ids",
+    "customer": "business_name deleted individual_name invoice_credit_balance sources"
+    " subscriptions tax tax_ids",
     "product": "deleted tax_details",
     "price": "currency_options deleted tiers",
     "checkout.session": "branding_settings excluded_payment_method_types line_items"
     " name_collection phone_number_collection presentment_details redirect_on_completion"
     " return_url tax_id_collection",
-    "payment_intent": "amount_details hooks payment_details payment_record presentment_details source",
+    "payment_intent": "amount_details hooks payment_details payment_record presentment_details"
+    " source",
     "setup_intent": "attach_to_self",
     "subscription": "presentment_details",
     "subscription_item": "billed_until current_trial deleted",

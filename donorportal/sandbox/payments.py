@@ -11,7 +11,23 @@ from donorportal.sandbox.typecheck import minimal_part
 
 _DAY = 86_400
 # What Stripe leaves out of a charge's payment method rather than answering null.
-_ABSENT_DETAILS = ["authorization_code", "capture_before", "description", "electronic_commerce_indicator", "expected_debit_date", "extended_authorization", "iin", "incremental_authorization", "issuer", "moto", "multicapture", "network_transaction_id", "overcapture", "setup_credential_usage", "stored_credential_usage"]
+_ABSENT_DETAILS = (
+    "authorization_code",
+    "capture_before",
+    "description",
+    "electronic_commerce_indicator",
+    "expected_debit_date",
+    "extended_authorization",
+    "iin",
+    "incremental_authorization",
+    "issuer",
+    "moto",
+    "multicapture",
+    "network_transaction_id",
+    "overcapture",
+    "setup_credential_usage",
+    "stored_credential_usage",
+)
 
 
 def create_intent(

@@ -42,6 +42,7 @@ def run(
     _serve_until_told(server, app)
     if smtp is not None:
         smtp.stop()
+    mailbox.close()
 
 
 def _serve_until_told(server: Server, app: Flask) -> None:

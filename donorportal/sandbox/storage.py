@@ -17,13 +17,6 @@ CREATE TABLE IF NOT EXISTS object (
   seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, kind TEXT NOT NULL,
   created INTEGER NOT NULL, body TEXT NOT NULL);
 CREATE INDEX IF NOT EXISTS object_kind ON object (kind, seq);
-CREATE INDEX IF NOT EXISTS object_customer
-  ON object (kind, json_extract(body, '$.customer'), seq);
-CREATE INDEX IF NOT EXISTS object_payment_intent
-  ON object (kind, json_extract(body, '$.payment_intent'), seq);
-CREATE INDEX IF NOT EXISTS object_charge ON object (kind, json_extract(body, '$.charge'), seq);
-CREATE INDEX IF NOT EXISTS object_invoice ON object (kind, json_extract(body, '$.invoice'), seq);
-CREATE INDEX IF NOT EXISTS object_type ON object (kind, json_extract(body, '$.type'), seq);
 CREATE TABLE IF NOT EXISTS private (id TEXT PRIMARY KEY, body TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS timer (
   seq INTEGER PRIMARY KEY AUTOINCREMENT, due INTEGER NOT NULL, clock TEXT, name TEXT NOT NULL,
@@ -44,6 +37,17 @@ CREATE TABLE IF NOT EXISTS request (
   error TEXT);
 CREATE TABLE IF NOT EXISTS setting (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 """
+# What objects are looked up by, as paths into their JSON.
+_INDEXED = (
+    "customer",
+    "payment_intent",
+    "charge",
+    "invoice",
+    "type",
+    "source",
+    "payment.payment_intent",
+    "parent.subscription_details.subscription",
+)
 TABLES = ("object", "private", "timer", "delivery", "idempotency", "request", "setting")
 
 
@@ -62,6 +66,11 @@ class Store:
         self._connection.execute("PRAGMA journal_mode = WAL")
         self._connection.execute("PRAGMA synchronous = NORMAL")
         self._connection.executescript(_SCHEMA)
+        for path in _INDEXED:
+            self._connection.execute(
+                f"CREATE INDEX IF NOT EXISTS object_{path.replace('.', '_')}"
+                f" ON object (kind, json_extract(body, '$.{path}'), seq)"
+            )
 
     @contextmanager
     def transaction(self, at: int | None = None) -> Iterator["Transaction"]:

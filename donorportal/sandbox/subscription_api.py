@@ -30,18 +30,14 @@ def retrieve_subscription(tx: Transaction, params: Body, subscription_id: str) -
 )
 def list_subscriptions(tx: Transaction, params: Body) -> Body:
     """Answer subscriptions; cancelled ones only when they are asked for."""
-    query = lists.query("subscription")
-    for name in ("customer", "test_clock"):
-        if name in params:
-            query.add("json_extract(body, ?) = ?", f"$.{name}", params[name])
+    query = lists.Query("subscription", params, "customer", "test_clock")
     status = params.get("status")
     if status is None:
         query.add("json_extract(body, '$.status') NOT IN ('canceled', 'incomplete_expired')")
     elif status == "ended":
         query.add("json_extract(body, '$.status') IN ('canceled', 'incomplete_expired')")
     elif status != "all":
-        query.add("json_extract(body, '$.status') = ?", status)
-    lists.filter_created(query, params.get("created"))
+        query.equal("status", status)
     return lists.fetch(tx, params, "/v1/subscriptions", query)
 
 

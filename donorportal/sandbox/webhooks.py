@@ -112,7 +112,7 @@ def retrieve_event(tx: Transaction, params: Body, event_id: str) -> Body:  # noq
 )
 def list_events(tx: Transaction, params: Body) -> Body:
     """Answer events, newest first, by type and by whether they were delivered."""
-    query = lists.query("event")
+    query = lists.Query("event", params)
     if "type" in params and "types" in params:
         raise invalid("You may pass either `type` or `types`, but not both.", "types")
     if "type" in params:
@@ -124,7 +124,6 @@ def list_events(tx: Transaction, params: Body) -> Body:
         query.add(f"json_extract(body, '$.type') IN ({marks})", *params["types"])
     if "delivery_success" in params:
         query.add(_UNDELIVERED if not params["delivery_success"] else f"NOT {_UNDELIVERED}")
-    lists.filter_created(query, params.get("created"))
     query.add("created >= ?", tx.now - _KEPT)
     found = lists.fetch(tx, params, "/v1/events", query)
     found["data"] = [_with_pending(tx, event) for event in found["data"]]

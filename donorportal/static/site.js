@@ -10,7 +10,7 @@ if (form) {
   // Choosing another currency shows its amounts at once; the button for it is not needed then.
   const currency = document.getElementById("currency");
   const switcher = document.getElementById("switch");
-  switcher.ownerDocument.querySelector("button[form=switch]").hidden = true;
+  document.querySelector("button[form=switch]").hidden = true;
   const kept = ["email", "name", "tribute_name"];
   currency.addEventListener("change", () => {
     switcher.elements.frequency.value = form.elements.frequency.value;
@@ -47,6 +47,10 @@ if (form) {
   label.className = "";
   form.addEventListener("input", describe);
   form.addEventListener("change", describe);
+  // Browsers put choices back after a reload; the button must not name the earlier ones.
+  addEventListener("pageshow", () => {
+    if (form.querySelector(":checked:not([checked])") || typed.value !== typed.defaultValue) describe();
+  });
 
   // A closed fold says what was chosen inside it.
   form.querySelectorAll("details").forEach((fold) => {

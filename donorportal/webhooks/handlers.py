@@ -13,7 +13,7 @@ from donorportal import clock
 from donorportal.config import Settings
 from donorportal.giving.settlement import settle
 from donorportal.jobs.running import Run
-from donorportal.payments.gateway import Gateway
+from donorportal.payments.gateway import API_VERSION, Gateway
 from donorportal.webhooks.models import EventState, InboundEvent
 
 _FOLLOWED = (
@@ -48,6 +48,14 @@ class _Hint:
     object_id: str | None
     livemode: bool
     account: str | None
+    api_version: str | None
+
+    @property
+    def version_note(self) -> str | None:
+        """Say so when the endpoint speaks another version than we do; nothing is lost by it."""
+        if self.api_version == API_VERSION:
+            return None
+        return f"sent by an endpoint of API version {self.api_version}; ours is {API_VERSION}"
 
 
 def process_event(run: Run, gateway: Gateway, settings: Settings, *, event: int) -> None:
@@ -69,7 +77,7 @@ def process_event(run: Run, gateway: Gateway, settings: Settings, *, event: int)
         else:
             outcome = settle(session, seen, cause=hint.type, settings=settings)
             state = EventState.QUARANTINED if outcome.concern else EventState.PROCESSED
-            _mark(session, event, state, outcome.concern)
+            _mark(session, event, state, outcome.concern or hint.version_note)
 
 
 def _hint(session: Session, row_id: int) -> _Hint:
@@ -79,6 +87,7 @@ def _hint(session: Session, row_id: int) -> _Hint:
             InboundEvent.object_id,
             InboundEvent.livemode,
             InboundEvent.account,
+            InboundEvent.api_version,
         ).where(InboundEvent.id == row_id)
     ).one()
     return _Hint(*row)

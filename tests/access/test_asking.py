@@ -20,7 +20,7 @@ _ROUNDS = 4
 
 
 @pytest.mark.parametrize(("realm", "known"), [(Realm.DONOR, DONOR), (Realm.STAFF, STAFF)])
-def test_F8_both_get_the_same_answer(doorstep: Doorstep, realm: Realm, known: str) -> None:
+def test_f8_both_get_the_same_answer(doorstep: Doorstep, realm: Realm, known: str) -> None:
     """Status, headers and pages are the same for an address we know and for one we do not."""
     doorstep.donor()
     doorstep.staff()
@@ -39,7 +39,7 @@ def test_F8_both_get_the_same_answer(doorstep: Doorstep, realm: Realm, known: st
     assert seen[0] == seen[1]
 
 
-def test_F8_both_leave_the_same_rows(doorstep: Doorstep) -> None:
+def test_f8_both_leave_the_same_rows(doorstep: Doorstep) -> None:
     """Each request leaves one message and one job; what differs is which template it names."""
     doorstep.donor()
     for email in (DONOR, STRANGER):
@@ -56,7 +56,7 @@ def test_F8_both_leave_the_same_rows(doorstep: Doorstep) -> None:
     ] * 2
 
 
-def test_F8_both_take_the_same_time(doorstep: Doorstep) -> None:
+def test_f8_both_take_the_same_time(doorstep: Doorstep) -> None:
     """Over 500 requests the times for known and unknown addresses are not told apart.
 
     One run in a hundred would fail by chance, so a suspicion has to repeat itself.

@@ -53,7 +53,7 @@ def test_every_purpose_has_a_key_of_its_own(doorstep: Doorstep) -> None:
 @pytest.mark.parametrize("engine_url", ["sqlite"], indirect=True)
 @pytest.mark.parametrize("door", _DOORS)
 @pytest.mark.parametrize("kind", _TOKENS)
-def test_F15_a_token_of_one_purpose_is_refused_by_all_others(
+def test_f15_a_token_of_one_purpose_is_refused_by_all_others(
     doorstep: Doorstep, kind: str, door: str
 ) -> None:
     """Every kind of token is tried at every door of the browser it was made for."""
@@ -71,7 +71,7 @@ def test_F15_a_token_of_one_purpose_is_refused_by_all_others(
 
 @pytest.mark.parametrize("engine_url", ["sqlite"], indirect=True)
 @pytest.mark.parametrize("kind", _TOKENS)
-def test_F15_no_token_is_a_session(doorstep: Doorstep, kind: str) -> None:
+def test_f15_no_token_is_a_session(doorstep: Doorstep, kind: str) -> None:
     """No token, set as the session's cookie, signs anybody in."""
     doorstep.donor()
     doorstep.staff()
@@ -84,7 +84,7 @@ def test_F15_no_token_is_a_session(doorstep: Doorstep, kind: str) -> None:
     assert not _is_half_way(browser)
 
 
-def test_F15_the_secret_itself_signs_no_session(doorstep: Doorstep) -> None:
+def test_f15_the_secret_itself_signs_no_session(doorstep: Doorstep) -> None:
     """A session signed with SECRET_KEY instead of the key of its purpose is worth nothing."""
     donor = doorstep.donor()
     forger = Flask("forger")

@@ -27,7 +27,7 @@ from tests.access.doorstep import (
 _NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 
 
-def test_F9_signing_in_begins_a_new_session(doorstep: Doorstep) -> None:
+def test_f9_signing_in_begins_a_new_session(doorstep: Doorstep) -> None:
     """A session planted before sign-in is worth nothing afterwards, nor is its form token."""
     doorstep.donor()
     victim, attacker = doorstep.browser(), doorstep.browser()
@@ -46,7 +46,7 @@ def test_F9_signing_in_begins_a_new_session(doorstep: Doorstep) -> None:
     assert not is_signed_in(attacker)
 
 
-def test_F9_nothing_of_the_session_before_is_left(doorstep: Doorstep) -> None:
+def test_f9_nothing_of_the_session_before_is_left(doorstep: Doorstep) -> None:
     """What a browser collected before sign-in is forgotten."""
     doorstep.donor()
     browser = doorstep.browser()
@@ -60,7 +60,7 @@ def test_F9_nothing_of_the_session_before_is_left(doorstep: Doorstep) -> None:
         assert "planted" not in session
 
 
-def test_F10_signing_out_ends_every_copy(doorstep: Doorstep) -> None:
+def test_f10_signing_out_ends_every_copy(doorstep: Doorstep) -> None:
     """A cookie that was copied before sign-out opens nothing, and neither do other browsers."""
     doorstep.donor()
     browser, other, thief = doorstep.browser(), doorstep.browser(), doorstep.browser()
@@ -88,7 +88,7 @@ def test_opening_the_way_out_does_not_sign_out(doorstep: Doorstep) -> None:
     assert is_signed_in(browser)
 
 
-def test_F10_sign_out_of_one_donor_leaves_the_others(doorstep: Doorstep) -> None:
+def test_f10_sign_out_of_one_donor_leaves_the_others(doorstep: Doorstep) -> None:
     """Ending one person's sessions ends nobody else's."""
     donor = doorstep.donor()
     doorstep.donor(STRANGER)
@@ -102,7 +102,7 @@ def test_F10_sign_out_of_one_donor_leaves_the_others(doorstep: Doorstep) -> None
     assert (is_signed_in(one), is_signed_in(other)) == (False, True)
 
 
-def test_F10_a_disabled_colleague_is_out_at_once(doorstep: Doorstep) -> None:
+def test_f10_a_disabled_colleague_is_out_at_once(doorstep: Doorstep) -> None:
     """Disabling a staff member ends their sessions and lets them begin none."""
     staff = doorstep.staff()
     browser = doorstep.browser()
@@ -117,7 +117,7 @@ def test_F10_a_disabled_colleague_is_out_at_once(doorstep: Doorstep) -> None:
     assert doorstep.outbox()[-1].kind == "sign-in-unknown"
 
 
-def test_F10_a_new_invitation_ends_sessions_and_the_old_app(doorstep: Doorstep) -> None:
+def test_f10_a_new_invitation_ends_sessions_and_the_old_app(doorstep: Doorstep) -> None:
     """Inviting a colleague again replaces a lost telephone: whoever has it is shut out."""
     doorstep.staff()
     browser = doorstep.browser()
@@ -130,7 +130,7 @@ def test_F10_a_new_invitation_ends_sessions_and_the_old_app(doorstep: Doorstep) 
     assert doorstep.authenticator().secret != lost.secret
 
 
-def test_F10_a_half_signed_in_colleague_is_stopped_too(doorstep: Doorstep) -> None:
+def test_f10_a_half_signed_in_colleague_is_stopped_too(doorstep: Doorstep) -> None:
     """Disabling a staff member between the two steps leaves the second one closed."""
     staff = doorstep.staff()
     browser = doorstep.browser()

@@ -59,7 +59,7 @@ def test_a_code_may_be_typed_as_people_do(doorstep: Doorstep, spelling: str) -> 
     assert is_signed_in(browser)
 
 
-def test_F1_a_code_works_once(doorstep: Doorstep) -> None:
+def test_f1_a_code_works_once(doorstep: Doorstep) -> None:
     """A code that was used is refused, as is the link of the same mail."""
     doorstep.donor()
     browser = doorstep.browser()
@@ -79,7 +79,7 @@ def test_F1_a_code_works_once(doorstep: Doorstep) -> None:
     assert not is_signed_in(browser)
 
 
-def test_F1_parallel_uses_of_one_code_sign_in_once(doorstep: Doorstep) -> None:
+def test_f1_parallel_uses_of_one_code_sign_in_once(doorstep: Doorstep) -> None:
     """Of two windows of one browser that send the same code, the second learns it was used."""
     doorstep.donor()
     browser = doorstep.browser()
@@ -95,7 +95,7 @@ def test_F1_parallel_uses_of_one_code_sign_in_once(doorstep: Doorstep) -> None:
     assert not is_signed_in(other_window)
 
 
-def test_F3_nothing_happens_in_a_browser_that_did_not_ask(doorstep: Doorstep) -> None:
+def test_f3_nothing_happens_in_a_browser_that_did_not_ask(doorstep: Doorstep) -> None:
     """The code and the link of one browser open nothing in another, and stay good in the first."""
     doorstep.donor()
     asking, other = doorstep.browser(), doorstep.browser()
@@ -113,7 +113,7 @@ def test_F3_nothing_happens_in_a_browser_that_did_not_ask(doorstep: Doorstep) ->
     assert doorstep.type_code(asking, code).status_code == 303
 
 
-def test_F4_scanners_do_not_use_up_a_link(doorstep: Doorstep) -> None:
+def test_f4_scanners_do_not_use_up_a_link(doorstep: Doorstep) -> None:
     """A link that was fetched by HEAD and five times by GET, here or elsewhere, is still good."""
     doorstep.donor()
     browser, scanner = doorstep.browser(), doorstep.browser()
@@ -131,7 +131,7 @@ def test_F4_scanners_do_not_use_up_a_link(doorstep: Doorstep) -> None:
     assert submit(browser, link, {}).status_code == 303
 
 
-def test_F4_a_scanner_that_presses_the_button_gains_nothing(doorstep: Doorstep) -> None:
+def test_f4_a_scanner_that_presses_the_button_gains_nothing(doorstep: Doorstep) -> None:
     """Pressing the button in another browser signs nobody in and leaves the link good."""
     doorstep.donor()
     browser, scanner = doorstep.browser(), doorstep.browser()
@@ -149,7 +149,7 @@ def test_F4_a_scanner_that_presses_the_button_gains_nothing(doorstep: Doorstep) 
     ("later", "status"), [(timedelta(minutes=9, seconds=59), 303), (timedelta(minutes=10), 410)]
 )
 @pytest.mark.parametrize("way", ["code", "link"])
-def test_F5_ten_minutes(doorstep: Doorstep, later: timedelta, status: int, way: str) -> None:
+def test_f5_ten_minutes(doorstep: Doorstep, later: timedelta, status: int, way: str) -> None:
     """A code and a link work for just under ten minutes, and then say that they have expired."""
     doorstep.donor()
     browser = doorstep.browser()
@@ -167,7 +167,7 @@ def test_F5_ten_minutes(doorstep: Doorstep, later: timedelta, status: int, way: 
         assert is_signed_in(browser) == (status == 303)
 
 
-def test_F5_a_clock_that_steps_back_does_not_revive_a_used_code(doorstep: Doorstep) -> None:
+def test_f5_a_clock_that_steps_back_does_not_revive_a_used_code(doorstep: Doorstep) -> None:
     """What was used stays used, whatever time it is thought to be."""
     doorstep.donor()
     browser = doorstep.browser()
@@ -184,7 +184,7 @@ def test_F5_a_clock_that_steps_back_does_not_revive_a_used_code(doorstep: Doorst
         assert not is_signed_in(browser)
 
 
-def test_F6_a_donor_who_was_merged_signs_in_as_the_other(doorstep: Doorstep) -> None:
+def test_f6_a_donor_who_was_merged_signs_in_as_the_other(doorstep: Doorstep) -> None:
     """The address of a merged donor opens the giving of the donor they became."""
     old, new = doorstep.donor(), doorstep.donor("kept@example.org")
     with writing_session(doorstep.engine) as session:
@@ -197,7 +197,7 @@ def test_F6_a_donor_who_was_merged_signs_in_as_the_other(doorstep: Doorstep) -> 
         assert session["_user_id"] == f"donor:{new}:0"
 
 
-def test_F6_a_donor_who_is_gone_is_refused(doorstep: Doorstep) -> None:
+def test_f6_a_donor_who_is_gone_is_refused(doorstep: Doorstep) -> None:
     """A code asked for before a donor was deleted opens nothing, nor does an older session."""
     donor = doorstep.donor()
     signed_in, asking = doorstep.browser(), doorstep.browser()

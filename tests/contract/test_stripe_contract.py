@@ -129,7 +129,7 @@ def test_endpoints_show_their_secret_once(client: stripe.StripeClient) -> None:
         {
             "url": "https://example.org/webhooks/stripe",
             "enabled_events": ["checkout.session.completed"],
-            "api_version": API_VERSION,
+            "api_version": "2026-10-28.endive",
         }
     )
     read = client.v1.webhook_endpoints.retrieve(made.id)

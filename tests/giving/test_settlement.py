@@ -5,6 +5,7 @@ import itertools
 import pytest
 import sqlalchemy as sa
 
+from donorportal.db import reading_session
 from donorportal.donors.models import Donor
 from donorportal.giving.models import (
     Gift,
@@ -22,8 +23,6 @@ from tests.portal_in_process import Portal
 
 
 def _books(portal: Portal) -> dict[tuple[str, str], Money]:
-    from donorportal.db import reading_session
-
     with reading_session(portal.engine) as session:
         return balances(session)
 

@@ -44,10 +44,7 @@ def _happened_at(engine: sa.Engine, number: int) -> float | None:
 
 
 def test_a_wake_reaches_a_worker_within_moments(
-    engine: sa.Engine,
-    engine_url: str,
-    broker: ValkeyServer,
-    record_property: Callable[[str, object], None],
+    engine: sa.Engine, engine_url: str, broker: ValkeyServer
 ) -> None:
     """With a sweep that never comes, the median time from commit to effect is under 0.2 s."""
     wake = make_waker(broker.connection_url)
@@ -56,7 +53,7 @@ def test_a_wake_reaches_a_worker_within_moments(
     try:
         _queue(engine, "effect", 0)
         wake()
-        assert _until(lambda: numbers(engine) == [0], 12)
+        assert _until(lambda: numbers(engine) == [0], 30)
         for number in range(1, 11):
             _queue(engine, "effect", number)
             committed = time.time()
@@ -66,30 +63,30 @@ def test_a_wake_reaches_a_worker_within_moments(
     finally:
         celery_process.end(worker)
 
-    record_property("median wake latency in ms", round(statistics.median(waits) * 1000, 1))
+    print(f"median {statistics.median(waits) * 1000:.1f} ms from commit to effect")  # noqa: T201
     assert statistics.median(waits) < 0.2
 
 
 def test_kills_and_an_emptied_broker_lose_and_double_nothing(
     engine: sa.Engine, engine_url: str, broker: ValkeyServer
 ) -> None:
-    """120 jobs, two workers killed, every message of the broker gone: 120 effects, none twice."""
+    """80 jobs, two workers killed, every message of the broker gone: 80 effects, none twice."""
     wake = make_waker(broker.connection_url)
-    _queue(engine, "slow", *range(120))
+    _queue(engine, "slow", *range(80))
     worker = celery_process.start(broker.connection_url, engine_url, sweep=0.2)
     try:
-        for goal in (20, 60):
+        for goal in (15, 40):
             wake()
-            assert _until(lambda: len(numbers(engine)) >= goal, 12)  # noqa: B023 - called at once
+            assert _until(lambda: len(numbers(engine)) >= goal, 30)  # noqa: B023 - called at once
             celery_process.end(worker)
             broker.client().flushall()
             worker = celery_process.start(broker.connection_url, engine_url, sweep=0.2)
         # Nobody wakes any more: the sweep alone finds what is left.
-        assert _until(lambda: len(numbers(engine)) >= 120, 14)
+        assert _until(lambda: len(numbers(engine)) >= 80, 30)
     finally:
         celery_process.end(worker)
 
-    assert numbers(engine) == list(range(120))
+    assert numbers(engine) == list(range(80))
 
 
 def test_a_broker_emptied_under_a_running_worker_is_swept_again(
@@ -99,11 +96,11 @@ def test_a_broker_emptied_under_a_running_worker_is_swept_again(
     worker = celery_process.start(broker.connection_url, engine_url, sweep=0.2)
     try:
         _queue(engine, "effect", 1)
-        assert _until(lambda: numbers(engine) == [1], 12)
+        assert _until(lambda: numbers(engine) == [1], 30)
         broker.client().flushall()
         _queue(engine, "effect", 2)
 
-        assert _until(lambda: numbers(engine) == [1, 2], 12)
+        assert _until(lambda: numbers(engine) == [1, 2], 30)
     finally:
         celery_process.end(worker)
 

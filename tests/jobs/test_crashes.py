@@ -14,7 +14,7 @@ from donorportal.jobs.running import drain
 from tests.jobs import worker_process
 from tests.jobs.effects import TASKS, numbers
 
-SECONDS = 14
+SECONDS = 40
 
 
 def _count(engine: sa.Engine, *conditions: sa.ColumnElement[bool]) -> int:

@@ -162,7 +162,9 @@ class _Conversation:
                 raise _HungUp
             octets += line.removeprefix(b".") if line.startswith(b"..") else line
         if (self._relay.behaviour.final_dot or "250").startswith("250"):
-            self._relay.accepted.append(Accepted(*self._envelope, bytes(octets)))
+            self._relay.accepted.append(
+                Accepted(self._envelope[0], self._envelope[1], bytes(octets))
+            )
             self._on_accepted()
         self._answer("final dot", self._relay.behaviour.final_dot)
 

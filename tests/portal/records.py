@@ -53,6 +53,7 @@ def _asked(donor_id: int | None) -> dict[str, Any]:
         "designation_code": "rescue",
         "donor_id": donor_id,
         "created_at": _LONG_AGO,
+        "checkout_asked_at": _LONG_AGO,
     }
 
 

@@ -42,7 +42,23 @@ def test_periods_and_digits_of_the_address_count(web: FlaskClient) -> None:
 
 @pytest.mark.parametrize(
     "typed",
-    ["", "   ", "not a key!", "JBSWY3DP", "otpauth://hotp/x?secret=" + KEY, "otpauth://totp/"],
+    [
+        "",
+        "   ",
+        "not a key!",
+        "JBSWY3DP",
+        "\u00e9" * 32,
+        "otpauth://[",
+        "otpauth://totp/",
+        f"otpauth://hotp/x?secret={KEY}",
+        f"otpauth://totp/x?secret={KEY}&period=0",
+        f"otpauth://totp/x?secret={KEY}&period=-30",
+        f"otpauth://totp/x?secret={KEY}&digits=0",
+        f"otpauth://totp/x?secret={KEY}&digits=99",
+        f"otpauth://totp/x?secret={KEY}&algorithm=none",
+        f"otpauth://totp/x?secret={KEY}&period={'9' * 4000}",
+        f"otpauth://totp/x?secret={KEY}&period={'9' * 5000}",
+    ],
 )
 def test_what_is_no_key_is_explained(web: FlaskClient, typed: str) -> None:
     """A wrong key keeps what was typed and says what to paste."""

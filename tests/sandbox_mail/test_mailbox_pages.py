@@ -135,6 +135,18 @@ def test_what_is_not_there_is_404(web: FlaskClient, mailbox: Mailbox, path: str)
     assert web.get(path).status_code == 404
 
 
+@pytest.mark.parametrize("number", ["x", "-1", "1e3", "9" * 30, "-" + "9" * 30])
+def test_senseless_numbers_in_the_address_do_no_harm(
+    web: FlaskClient, mailbox: Mailbox, number: str
+) -> None:
+    """Paging and limits beyond reason are answered, never a crash."""
+    mailbox.add("", ["a@example.org"], b"x")
+
+    assert web.get(f"/mail/?before={number}").status_code == 200
+    assert web.get(f"/mail/messages.json?limit={number}").status_code == 200
+    assert web.get(f"/mail/{number}").status_code == 404
+
+
 @pytest.mark.parametrize(
     "raw",
     [

@@ -76,7 +76,7 @@ def test_an_older_or_later_code_is_refused(doorstep: Doorstep, seconds: int) -> 
     ],
     ids=["same", "spaces around", "space within", "full width", "previous window"],
 )
-def test_F11_a_code_opens_the_door_once(
+def test_f11_a_code_opens_the_door_once(
     doorstep: Doorstep, spelled: Callable[[pyotp.TOTP, int], str]
 ) -> None:
     """A code that was accepted is refused afterwards, however it is written."""
@@ -101,7 +101,7 @@ def test_F11_a_code_opens_the_door_once(
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(data=st.data())
-def test_F11_no_sequence_of_codes_is_accepted_twice(
+def test_f11_no_sequence_of_codes_is_accepted_twice(
     doorstep: Doorstep, data: st.DataObject
 ) -> None:
     """Whatever codes come in whatever spelling and order, each time step is accepted once."""
@@ -135,7 +135,7 @@ def _fresh_staff(doorstep: Doorstep) -> int:
     return staff
 
 
-def test_F12_the_first_step_alone_opens_nothing(doorstep: Doorstep) -> None:
+def test_f12_the_first_step_alone_opens_nothing(doorstep: Doorstep) -> None:
     """After the mail's code no page of the back office opens, by address or in a second tab."""
     doorstep.staff()
     browser = doorstep.browser()
@@ -148,7 +148,7 @@ def test_F12_the_first_step_alone_opens_nothing(doorstep: Doorstep) -> None:
     assert all(answer.location.startswith("/staff/sign-in?next=") for answer in answers)
 
 
-def test_F12_the_second_step_alone_opens_nothing(doorstep: Doorstep) -> None:
+def test_f12_the_second_step_alone_opens_nothing(doorstep: Doorstep) -> None:
     """A good code of the app is not even looked at before the first step."""
     doorstep.staff()
     browser = doorstep.browser()
@@ -162,7 +162,7 @@ def test_F12_the_second_step_alone_opens_nothing(doorstep: Doorstep) -> None:
         assert session.scalars(sa.select(StaffMember.totp_last_step)).all() == [0]
 
 
-def test_F12_the_first_step_is_forgotten_after_ten_minutes(doorstep: Doorstep) -> None:
+def test_f12_the_first_step_is_forgotten_after_ten_minutes(doorstep: Doorstep) -> None:
     """Somebody who comes back to a half-open door begins anew."""
     doorstep.staff()
     browser = doorstep.browser()
@@ -173,7 +173,7 @@ def test_F12_the_first_step_is_forgotten_after_ten_minutes(doorstep: Doorstep) -
         assert browser.get("/staff/second-factor").location == "/staff/sign-in"
 
 
-def test_F12_a_donors_session_does_not_count_as_a_step(doorstep: Doorstep) -> None:
+def test_f12_a_donors_session_does_not_count_as_a_step(doorstep: Doorstep) -> None:
     """A colleague who is signed in as a donor with the same address still takes both steps."""
     doorstep.donor(STAFF)
     doorstep.staff()

@@ -1,4 +1,4 @@
-"""An application to sign in to, on each database."""
+"""An application to sign in to, for tests that stand before its doors."""
 
 from collections.abc import Iterator
 
@@ -13,7 +13,7 @@ from tests.access.doorstep import Doorstep
 
 @pytest.fixture
 def doorstep(engine_url: str) -> Iterator[Doorstep]:
-    """An application nobody has signed in to yet."""
+    """An application nobody has signed in to yet, on each database."""
     settings = Settings.from_environment(
         {
             "SECRET_KEY": "k" * 40,

@@ -1,0 +1,320 @@
+"""The giving form against mistakes and abuse: groups A, B and C of the abuse plan."""
+
+import re
+from datetime import timedelta
+from typing import Any
+from uuid import uuid4
+
+import pytest
+import sqlalchemy as sa
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from donorportal.giving.models import Gift, GiftStatus, RecurringGift
+from tests.portal_in_process import Portal, hidden, settings_for
+
+_STRIPE = "/v1/checkout/sessions"
+
+
+def _errors(text: str) -> list[str]:
+    return re.findall(r'href="#([a-z_]+)"', text)
+
+
+def test_the_form_keeps_what_was_typed_and_names_each_error(portal: Portal) -> None:
+    """A wrong form comes back with 422, its errors at the fields and everything still there."""
+    answer = portal.post(
+        amount="10,00", email="nobody", name="Sam <Example>", tribute_type="memory", tribute_name=""
+    )
+
+    assert 422 == answer.status_code
+    assert {"amount", "email", "tribute_name"} <= set(_errors(answer.text))
+    assert "Sam &lt;Example&gt;" in answer.text
+    assert 'value="10,00"' in answer.text
+    assert [] == portal.scalars(sa.select(Gift))
+
+
+@pytest.mark.parametrize(
+    ("fields", "where"),
+    [
+        ({"currency": "KWD"}, "amount"),
+        ({"currency": "usd"}, "amount"),
+        ({"frequency": "yearly"}, "frequency"),
+        ({"designation": "pizza"}, "designation"),
+        ({"tribute_type": "insult"}, "tribute_type"),
+        ({"name": "x" * 201}, "name"),
+        ({"name": "a\u202eb"}, "name"),
+        ({"amount": "1.99"}, "amount"),
+        ({"amount": "50000.01"}, "amount"),
+        ({"email": "a@b\r\nBcc: c@example.org"}, "email"),
+    ],
+)
+def test_b10_choices_that_were_not_offered_are_refused(
+    portal: Portal, fields: dict[str, str], where: str
+) -> None:
+    """B10: currency, frequency and purpose are ours; a limit is a limit."""
+    answer = portal.post(**fields)
+
+    assert 422 == answer.status_code
+    assert where in _errors(answer.text)
+    assert [] == portal.scalars(sa.select(Gift))
+
+
+def test_b12_fields_that_are_not_in_the_form_do_nothing(portal: Portal) -> None:
+    """B12: nobody can set the status, the fee, the donor or the price from outside."""
+    answer = portal.post(
+        status="received", fee="0", livemode="1", price_id="p", donor_id="1", fee_cover_minor="9"
+    )
+
+    assert 303 == answer.status_code
+    (gift,) = portal.scalars(sa.select(Gift))
+    assert (GiftStatus.STARTED, None, 0) == (gift.status, gift.donor_id, gift.fee_cover_minor)
+
+
+def test_k6_no_posted_bytes_lead_to_an_error_of_ours(portal: Portal) -> None:
+    """K6: random fields and values are answered below 500."""
+    names = st.sampled_from(
+        ["amount", "tile", "currency", "frequency", "designation", "email", "name", "topics",
+         "tribute_type", "tribute_name", "campaign", "story", "key", "stamp", "website", "again"]
+    )  # fmt: skip
+    client = portal.client()
+
+    @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(st.dictionaries(names, st.text(max_size=300), max_size=16))
+    def send(fields: dict[str, Any]) -> None:
+        assert client.post("/give", data=portal.form() | fields).status_code < 500
+        assert client.get("/give", query_string=fields).status_code < 500
+
+    send()
+
+
+def test_covering_the_fee_is_said_and_charged(portal: Portal) -> None:
+    """The whole sum is on the button's side of the money: $31.21 so that $30 remain."""
+    portal.give(amount="30", cover_fees="1")
+    portal.send_all()
+
+    (gift,) = portal.scalars(sa.select(Gift))
+    assert (3121, 121) == (gift.amount_minor, gift.fee_cover_minor)
+
+
+def test_attribution_is_carried_through(portal: Portal) -> None:
+    """Campaign and story of the link reach the gift."""
+    page = portal.client().get("/give?campaign=spring-appeal&story=a-door-opens").text
+    assert ("spring-appeal", "a-door-opens") == (hidden(page, "campaign"), hidden(page, "story"))
+
+    portal.give(campaign="spring-appeal", story="a-door-opens", frequency="monthly")
+    portal.send_all()
+
+    (gift,) = portal.scalars(sa.select(Gift))
+    assert ("spring-appeal", "a-door-opens") == (gift.campaign, gift.story)
+
+
+def test_monthly_is_never_chosen_without_being_said(portal: Portal) -> None:
+    """A link may ask for monthly; the button then says so."""
+    client = portal.client()
+
+    assert "Give $30 every month" in client.get("/give?frequency=monthly&amount=30").text
+    assert (
+        "every month"
+        not in re.findall(r'<span class="stated">([^<]*)', client.get("/give?amount=30").text)[0]
+    )
+
+
+def test_a1_many_attempts_from_one_address_are_stopped_before_stripe(portal: Portal) -> None:
+    """A1: 200 tries from one address: a few reach Stripe, the rest get 429 and when to return."""
+    tight = settings_for(portal.settings.database_url, portal.sandbox, CHECKOUT_LIMIT_FACTOR="1")
+    portal.app.extensions["settings"] = tight
+    client = portal.client()
+
+    answers = [client.post("/give", data=portal.form()) for _ in range(60)]
+
+    refused = [answer for answer in answers if answer.status_code == 429]
+    passed = len(answers) - len(refused)
+    assert 3 <= passed <= 6, "three a minute, six when a minute ends in between"
+    assert passed == len(portal.sandbox.requests("POST", _STRIPE))
+    assert passed == len(portal.scalars(sa.select(Gift)))
+    assert all(0 < int(answer.headers["Retry-After"]) for answer in refused)
+    assert "Nothing was charged" in refused[0].text
+    assert 'value="donor@example.org"' in refused[0].text
+
+
+def test_a2_many_addresses_together_are_stopped_too(portal: Portal) -> None:
+    """A2: the site as a whole takes so many attempts a minute, wherever they come from."""
+    tight = settings_for(portal.settings.database_url, portal.sandbox, CHECKOUT_LIMIT_FACTOR="1")
+    portal.app.extensions["settings"] = tight
+
+    statuses = [
+        portal.client()
+        .post("/give", data=portal.form(), environ_base={"REMOTE_ADDR": f"10.{n}.1.1"})
+        .status_code
+        for n in range(80)
+    ]
+
+    assert 30 <= statuses.count(303) <= 60
+    assert {303, 429} == set(statuses)
+
+
+def test_a6_the_donor_is_not_told_why_the_bank_refused(portal: Portal) -> None:
+    """A6: the reason is kept for staff and shown to nobody else."""
+    answer = portal.post()
+    portal.sandbox.pay(answer.location, card="4000000000009995")
+    portal.send_all()
+    (gift,) = portal.scalars(sa.select(Gift))
+
+    page = portal.client().get(f"/give/thanks?cs={gift.checkout_remote_id}")
+
+    assert "insufficient_funds" == gift.failure
+    assert "insufficient" not in page.text.lower()
+
+
+@pytest.mark.parametrize("trick", ["too fast", "honeypot", "no stamp", "other key", "old stamp"])
+def test_a7_robots_are_asked_to_try_again(portal: Portal, trick: str) -> None:
+    """A7: a form filled in no time, with the trap filled or a forged stamp makes no row."""
+    key = str(uuid4())
+    fields = {
+        "too fast": {"key": key, "stamp": portal.stamp(key, seconds_ago=0)},
+        "honeypot": {"website": "http://example.org"},
+        "no stamp": {"stamp": ""},
+        "other key": {"key": key, "stamp": portal.stamp(str(uuid4()))},
+        "old stamp": {"key": key, "stamp": portal.stamp(key, seconds_ago=90_000)},
+    }[trick]
+
+    answer = portal.post(**fields)
+
+    assert 422 == answer.status_code
+    assert [] == portal.scalars(sa.select(Gift))
+    assert [] == portal.sandbox.requests("POST", _STRIPE)
+
+
+def test_c1_the_same_form_twice_is_one_session(portal: Portal) -> None:
+    """C1: a double click, or a resend, leads to one page and one gift."""
+    form = portal.form()
+    client = portal.client()
+
+    answers = [client.post("/give", data=form) for _ in range(3)]
+
+    assert 1 == len({answer.location for answer in answers})
+    assert 1 == len(portal.sandbox.requests("POST", _STRIPE))
+    assert 1 == len(portal.scalars(sa.select(Gift)))
+
+
+def test_c1_a_paid_form_sent_again_leads_to_the_thank_you_page(portal: Portal) -> None:
+    """C3: going back and sending the same form again after paying charges nothing."""
+    form = portal.form()
+    client = portal.client()
+    landing = portal.sandbox.pay(client.post("/give", data=form).location).headers["Location"]
+    portal.send_all()
+
+    again = client.post("/give", data=form)
+
+    assert again.location in landing
+    assert 1 == len(portal.sandbox.requests("POST", _STRIPE))
+
+
+def test_c2_a_second_form_minutes_later_asks_first(portal: Portal) -> None:
+    """C2: the same browser giving again is asked; somebody else with that address is not."""
+    client = portal.client()
+    landing = portal.sandbox.pay(client.post("/give", data=portal.form()).location)
+    portal.land(landing.headers["Location"], client)
+
+    asked = client.post("/give", data=portal.form())
+    stranger = portal.post()
+    meant = client.post("/give", data=portal.form(again="1"))
+
+    assert "You gave" in asked.text
+    assert 303 == stranger.status_code
+    assert 303 == meant.status_code
+
+
+def test_a_changed_form_replaces_the_open_page(portal: Portal) -> None:
+    """Going back and changing the amount closes the first page and opens one with the new sum."""
+    form = portal.form(amount="50")
+    client = portal.client()
+    first = client.post("/give", data=form)
+    second = client.post("/give", data=form | {"amount": "75"})
+
+    assert first.location != second.location
+    assert portal.sandbox.pay(first.location).status_code != 303
+    portal.sandbox.pay(second.location)
+    portal.send_all()
+    assert [(7500, 2, "received")] == portal.rows(
+        sa.select(Gift.amount_minor, Gift.checkout_attempt, Gift.status)
+    )
+
+
+def test_coming_back_unpaid_keeps_what_was_typed(portal: Portal) -> None:
+    """The cancel link of the payment page fills the form again."""
+    portal.post(amount="75", name="Sam Example", tribute_type="honour", tribute_name="Grandma")
+    (gift,) = portal.scalars(sa.select(Gift))
+
+    page = portal.client().get(f"/give?again={gift.public_id}").text
+
+    assert "Nothing was charged" in page
+    for value in ("75", "Sam Example", "Grandma", "donor@example.org"):
+        assert f'value="{value}"' in page
+
+
+def test_a_signed_in_partner_is_offered_to_change(portal: Portal) -> None:
+    """A donor with a monthly gift who starts another is told so; nobody else learns of it."""
+    portal.give(frequency="monthly", amount="30")
+    portal.send_all()
+    (giver,) = portal.scalars(sa.select(RecurringGift))
+    client = portal.client()
+    with client.session_transaction() as session:
+        session["_user_id"] = f"donor:{giver.donor_id}:0"
+        session["_fresh"] = True
+        session["until"] = 2_000_000_000_000
+
+    told = client.post("/give", data=portal.form(frequency="monthly"))
+    anyway = client.post("/give", data=portal.form(frequency="monthly", second_monthly="1"))
+    stranger = portal.post(frequency="monthly")
+
+    assert "You already give every month" in told.text
+    assert 303 == anyway.status_code
+    assert 303 == stranger.status_code
+
+
+def test_a_second_monthly_gift_is_mentioned_in_its_receipt(portal: Portal) -> None:
+    """Whoever started a second monthly gift by accident reads it in the mail, not in the form."""
+    for amount in ("30", "20"):
+        portal.give(frequency="monthly", amount=amount)
+        portal.send_all()
+
+    newest = portal.mails("donor@example.org")[0]
+    assert "$30" in newest["text"]
+
+
+@pytest.mark.parametrize("fault", ["500_before", "timeout"])
+def test_l8_no_answer_from_stripe_is_a_clear_page_and_one_session(
+    portal: Portal, fault: str
+) -> None:
+    """When Stripe does not answer, nothing is charged; trying again leads to one page."""
+    portal.sandbox.fault(fault, method="POST", path=_STRIPE, count=3)
+    form = portal.form()
+    client = portal.client()
+
+    failed = client.post("/give", data=form)
+    again = client.post("/give", data=form)
+
+    assert 503 == failed.status_code
+    assert "Nothing was charged" in failed.text
+    assert form["key"] == hidden(failed.text, "key")
+    assert 303 == again.status_code
+    assert [1] == portal.scalars(sa.select(Gift.checkout_attempt))
+
+
+def test_c11_an_old_attempt_asks_stripe_before_it_starts_anew(portal: Portal) -> None:
+    """C11: a form sent again a day later never posts the old attempt blindly."""
+    form = portal.form()
+    client = portal.client()
+    first = client.post("/give", data=form)
+    (asked_at,) = portal.scalars(sa.select(Gift.checkout_asked_at))
+    with portal.engine.begin() as connection:
+        yesterday = asked_at - timedelta(hours=25)
+        connection.execute(sa.update(Gift).values(checkout_asked_at=yesterday))
+    portal.sandbox.pay(first.location)
+
+    again = client.post("/give", data=form)
+
+    assert "/give/thanks" in again.location
+    assert 1 == len(portal.sandbox.requests("POST", _STRIPE))
+    assert [GiftStatus.RECEIVED] == portal.scalars(sa.select(Gift.status))
