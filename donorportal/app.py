@@ -1,5 +1,7 @@
 """The only place that wires things together."""
 
+from collections.abc import Callable
+
 import structlog
 from flask import Flask
 from flask_wtf import CSRFProtect
@@ -15,6 +17,7 @@ from donorportal.access import permissions, sessions
 from donorportal.assets import Assets
 from donorportal.config import Settings
 from donorportal.db import db, tune
+from donorportal.giving.blanks import Blanks
 from donorportal.giving.catalogue import Catalogue
 from donorportal.jobs import waking
 from donorportal.jobs.thread import EmbeddedWorker
@@ -38,6 +41,8 @@ def create_app(settings: Settings, gateway: Gateway | None = None) -> Flask:
     app.extensions["settings"] = settings
     app.extensions["gateway"] = gateway or gateway_for(settings)
     app.extensions["catalogue"] = Catalogue()
+    app.extensions["blanks"] = Blanks()
+    app.extensions["wake"] = lambda: None
     _use_database(app)
     edge.init_edge(app, settings, Assets())
     sessions.init_sign_in(app)
@@ -81,13 +86,18 @@ def start_worker(app: Flask) -> EmbeddedWorker | None:
     with app.app_context():
         engine = db.engine
     if settings.broker_url or not settings.embedded_worker:
-        waking.install(db.session, waker(settings))
+        _wake_with(app, waker(settings))
         return None
     tasks = build_tasks(settings, app.extensions["gateway"], SmtpTransport(settings))
     worker = EmbeddedWorker(engine, tasks, before_each=periodic(engine).enqueue_due)
-    waking.install(db.session, worker.wake)
+    _wake_with(app, worker.wake)
     worker.start()
     return worker
+
+
+def _wake_with(app: Flask, wake: Callable[[], None]) -> None:
+    app.extensions["wake"] = wake
+    waking.install(db.session, wake)
 
 
 def _configuration(settings: Settings) -> dict[str, object]:
@@ -119,7 +129,6 @@ def _engine_options(database_url: str) -> dict[str, object]:
     return {
         "pool_size": 8,
         "max_overflow": 4,
-        "pool_pre_ping": True,
         "pool_recycle": 1800,
         "pool_timeout": 5,
         "connect_args": {"options": limits, "application_name": "donorportal"},

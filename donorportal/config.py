@@ -51,7 +51,7 @@ class Settings:
     """Stripe's own address, or the sandbox's."""
     card_fee_basis_points: int
     checkout_limit_factor: int
-    """Multiplies the limits on starting gifts, for an event where many share one address."""
+    """Multiplies the limits on gifts and codes from one place, where many share an address."""
     mail_server: str
     mail_port: int
     mail_username: str | None

@@ -1,5 +1,6 @@
 """The database: base class, column types, SQLite tuning and the unit of work."""
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -79,14 +80,19 @@ _PRAGMAS = (
 )
 
 
+# A connection that was used so recently is not asked whether it still lives.
+_TRUSTED_SECONDS = 10.0
+
+
 def tune(engine: sa.Engine) -> None:
-    """Make SQLite safe for money; PostgreSQL needs nothing here.
+    """Make SQLite safe for money, and connections to a server fit for use.
 
     The driver's own transactions are switched off: they lose updates. A writer takes the lock
     when it begins, so that two of them queue instead of failing half-way. FULL keeps the last
     commits through a power cut.
     """
     if engine.dialect.name != "sqlite":
+        _replace_dead_connections(engine)
         return
 
     @event.listens_for(engine, "connect")
@@ -110,6 +116,21 @@ def upsert(session: Session, table: type[Any]) -> postgresql.Insert:
     if session.get_bind().dialect.name == "sqlite":
         return cast("postgresql.Insert", sqlite.insert(table))
     return postgresql.insert(table)
+
+
+def _replace_dead_connections(engine: sa.Engine) -> None:
+    """Ask a connection that was idle whether it still lives; asking busy ones would cost time."""
+
+    @event.listens_for(engine, "checkin")
+    def _checkin(_connection: Any, record: Any) -> None:
+        record.info["idle_since"] = time.monotonic()
+
+    @event.listens_for(engine, "checkout")
+    def _checkout(connection: Any, record: Any, _proxy: Any) -> None:
+        if time.monotonic() - record.info.get("idle_since", 0.0) > _TRUSTED_SECONDS:
+            if engine.dialect.do_ping(connection):
+                return
+            raise sa.exc.DisconnectionError
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """What every request and every answer has in common: headers, static files, error pages."""
 
+import gzip
 import secrets
 import time
 
@@ -12,10 +13,12 @@ from donorportal import metrics
 from donorportal.assets import Assets
 from donorportal.config import Settings
 from donorportal.db import reading
+from donorportal.jobs.failing import describe
 
 log = structlog.get_logger()
 
 _READING = frozenset({"GET", "HEAD", "OPTIONS"})
+_METHODS = _READING | {"POST", "PUT", "PATCH", "DELETE", "TRACE"}
 _YEAR_SECONDS = 31_536_000
 _STRIPE_CHECKOUT = "https://checkout.stripe.com"
 _HEADERS = {
@@ -48,8 +51,9 @@ def init_edge(app: Flask, settings: Settings, assets: Assets) -> None:
 
     @app.after_request
     def finish(response: Response) -> Response:
-        for name, value in headers.items():
-            response.headers.setdefault(name, value)
+        # Views set none of these, so they are added without looking for earlier ones.
+        response.headers.extend(headers)
+        _pack(response)
         _observe(response)
         return response
 
@@ -96,6 +100,9 @@ def _sandbox(settings: Settings) -> list[str]:
 def _begin() -> None:
     g.began = time.perf_counter()
     g.reading_token = reading.set(request.method in _READING)
+    # Werkzeug measures forms with files in them while it reads; the plain ones it reads at once.
+    if request.mimetype == "application/x-www-form-urlencoded":
+        request.max_content_length = request.max_form_memory_size
 
 
 def _refuse_other_sites() -> None:
@@ -138,6 +145,21 @@ def _serve(assets: Assets, digest: str, name: str) -> ResponseReturnValue:
     return response
 
 
+def _pack(response: Response) -> None:
+    """Compress a page for visitors without a cookie: most of them wait on a phone.
+
+    Who has one may be signed in, and a page that holds a secret beside what others put into its
+    address must not be compressed: its length would tell the secret, byte by byte.
+    """
+    if response.mimetype != "text/html" or response.is_streamed:
+        return
+    response.vary.add("Accept-Encoding")
+    if request.cookies or request.accept_encodings["gzip"] <= 0 or request.method == "HEAD":
+        return
+    response.set_data(gzip.compress(response.get_data(), compresslevel=1, mtime=0))
+    response.headers["Content-Encoding"] = "gzip"
+
+
 _TEXTS = {
     400: ("That request was not understood", "Something in the address or the form was not right."),
     403: ("This is not open to you", "You are signed in, but this page is not for your account."),
@@ -161,19 +183,15 @@ def _refused(error: HTTPException) -> ResponseReturnValue:
 
 def _failed(error: Exception) -> ResponseReturnValue:
     """Show a page for a mistake of ours; the reference finds it in the log."""
-    reference = secrets.token_hex(4)
-    log.error("request failed", reference=reference, exc_info=error)
+    log.error("request failed", reference=_reference(), error=describe(error, frames=16))
     return _page(
         500,
         "Something went wrong on our side",
         "We could not finish this, and we have been told about it.",
-        reference=reference,
     )
 
 
-def _page(
-    status: int, title: str, what_happened: str, *, reference: str | None = None
-) -> ResponseReturnValue:
+def _page(status: int, title: str, what_happened: str) -> ResponseReturnValue:
     posted = request.method == "POST"
     page = render_template(
         "errors/error.html",
@@ -182,9 +200,15 @@ def _page(
         what_happened=what_happened,
         money="Nothing was charged by this page." if posted or request.path == "/give" else None,
         next_step={"text": "Go to the home page", "url": "/"},
-        reference=reference or secrets.token_hex(4),
+        reference=_reference(),
     )
     return page, status
+
+
+def _reference() -> str:
+    """Return what both the page and the log call this request when it went wrong."""
+    reference: str = g.setdefault("reference", secrets.token_hex(4))
+    return reference
 
 
 def _observe(response: Response) -> None:
@@ -192,12 +216,16 @@ def _observe(response: Response) -> None:
     endpoint = request.endpoint or "none"
     # Werkzeug refuses some requests, such as for a foreign host, before anything of ours runs.
     seconds = time.perf_counter() - g.get("began", time.perf_counter())
-    metrics.observe(endpoint, request.method, response.status_code, seconds)
+    # Anybody can invent methods; each would be counted, and kept, for ever.
+    method = request.method if request.method in _METHODS else "other"
+    metrics.observe(endpoint, method, response.status_code, seconds)
     if endpoint not in {"assets.serve", "health.healthz", "health.readyz", "health.metrics"}:
+        trouble = {"reference": g.reference} if "reference" in g else {}
         log.info(
             "request",
-            method=request.method,
+            method=method,
             endpoint=endpoint,
             status=response.status_code,
             ms=round(seconds * 1000, 1),
+            **trouble,
         )

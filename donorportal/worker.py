@@ -2,7 +2,7 @@
 
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from functools import partial
 from types import FrameType
@@ -10,10 +10,11 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from donorportal.access import mailing, signing_in, staff_accounts
+from donorportal.access import forgetting, mailing, signing_in, staff_accounts
 from donorportal.config import Settings
 from donorportal.db import db
 from donorportal.giving.sweeping import finish_stale
+from donorportal.jobs.models import Queue
 from donorportal.jobs.periodic import Every, Periodic, prune
 from donorportal.jobs.running import Task, drain
 from donorportal.jobs.thread import EmbeddedWorker
@@ -23,6 +24,7 @@ from donorportal.payments.gateway import Gateway
 from donorportal.webhooks.handlers import process_event
 
 _BY_THE_CLOCK = (
+    Every(forgetting.FORGET_TASK, timedelta(days=1)),
     Every("giving.finish_stale", timedelta(hours=1)),
     Every("jobs.prune", timedelta(days=1)),
 )
@@ -33,6 +35,7 @@ def build_tasks(settings: Settings, gateway: Gateway, transport: Transport) -> d
     mail: dict[str, Any] = {"settings": settings, "transport": transport}
     giving: dict[str, Any] = {"settings": settings, "gateway": gateway}
     return {
+        forgetting.FORGET_TASK: forgetting.forget,
         staff_accounts.MAIL_TASK: partial(mailing.mail_invitation, **mail),
         signing_in.MAIL_TASK: partial(mailing.mail_sign_in, **mail),
         "giving.finish_stale": partial(finish_stale, **giving),
@@ -56,23 +59,24 @@ def waker(settings: Settings) -> Callable[[], None]:
     return celery_wake.make_waker(settings.broker_url)
 
 
-def run_worker(settings: Settings) -> None:
+def run_worker(settings: Settings, queues: Sequence[str] = tuple(Queue)) -> None:
     """Do queued work until told to stop; the jobs in hand are finished first.
 
     With a broker this is a Celery worker of several processes, otherwise one process that looks
-    at the rows every two seconds.
+    at the rows every two seconds. Where there is much mail, a worker of its own for each queue
+    keeps a slow relay from taking all of Celery's processes.
     """
     if settings.broker_url is None:
-        _run_alone(settings)
+        _run_alone(settings, queues)
         return
     from donorportal.jobs import celery_wake  # noqa: PLC0415 - celery is an optional extra
 
-    celery_wake.run_worker(settings.broker_url, partial(_prepare, settings))
+    celery_wake.run_worker(settings.broker_url, partial(_prepare, settings), queues=queues)
 
 
-def _run_alone(settings: Settings) -> None:
+def _run_alone(settings: Settings, queues: Sequence[str]) -> None:
     engine, tasks = _connect(settings)
-    worker = EmbeddedWorker(engine, tasks, before_each=periodic(engine).enqueue_due)
+    worker = EmbeddedWorker(engine, tasks, queues=queues, before_each=periodic(engine).enqueue_due)
     told_to_stop = threading.Event()
 
     def stop(_signal: int, _frame: FrameType | None) -> None:

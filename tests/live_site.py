@@ -100,12 +100,12 @@ class LiveSite:
             time.sleep(0.05)
         raise AssertionError(f"waited in vain for {what}\n{self._log.read_text()[-3000:]}")
 
-    def scalar(self, statement: sa.Select[Any]) -> Any:
+    def scalar(self, statement: "sa.Select[*tuple[Any, ...]]") -> Any:
         """Return the first value of a query."""
         with self.engine.connect() as connection:
             return connection.execute(statement).scalar()
 
-    def rows(self, statement: sa.Select[Any]) -> list[Any]:
+    def rows(self, statement: "sa.Select[*tuple[Any, ...]]") -> list[Any]:
         """Return the rows of a query."""
         with self.engine.connect() as connection:
             return list(connection.execute(statement).all())

@@ -135,12 +135,12 @@ class Portal:
         for queue in (*Queue, *Queue):
             drain(self.engine, tasks, queue=queue)
 
-    def rows(self, statement: sa.Select[Any]) -> list[Any]:
+    def rows(self, statement: "sa.Select[*tuple[Any, ...]]") -> list[Any]:
         """Return the rows of a query."""
         with reading_session(self.engine) as session:
             return list(session.execute(statement).all())
 
-    def scalars(self, statement: sa.Select[Any]) -> list[Any]:
+    def scalars(self, statement: "sa.Select[*tuple[Any, ...]]") -> list[Any]:
         """Return the first column of a query; rows of the ORM come detached."""
         with Session(self.engine, expire_on_commit=False) as session:
             return list(session.scalars(statement).all())

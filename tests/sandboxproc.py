@@ -180,7 +180,7 @@ class SandboxProcess:
         return answer
 
 
-def eventually(check: Any, *, within: float = 10.0) -> Any:
+def eventually(check: Any, *, within: float = 20.0) -> Any:
     """Call until the result is true, and return it; fails when that takes too long."""
     end = time.monotonic() + within
     while time.monotonic() < end:

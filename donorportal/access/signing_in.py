@@ -186,11 +186,12 @@ def token_of(settings: Settings, realm: Realm, nonce: str) -> str:
 def _refuse_too_many(session: Session, settings: Settings, address: Address, remote: str) -> None:
     mailbox = mark(settings, Purpose.LIMIT, address.key)
     network = network_of(remote)
+    crowd = settings.checkout_limit_factor
     limits = (
         (f"sign-in:address:{mailbox}", 3, _HOUR, "in an hour"),
         (f"sign-in:address-day:{mailbox}", 10, _DAY, "tomorrow"),
-        (f"sign-in:from:{remote}", 5, _HOUR, "in an hour"),
-        (f"sign-in:network:{network}", 10, _HALF_AN_HOUR, "in half an hour"),
+        (f"sign-in:from:{remote}", 5 * crowd, _HOUR, "in an hour"),
+        (f"sign-in:network:{network}", 10 * crowd, _HALF_AN_HOUR, "in half an hour"),
     )
     for key, limit, window, when in limits:
         if not attempt(session, key, limit=limit, window=window):

@@ -16,7 +16,6 @@ from sqlalchemy.orm import Session
 from donorportal import clock
 from donorportal.config import Settings
 from donorportal.db import upsert
-from donorportal.giving.events import note
 from donorportal.giving.intent import CONSENT_WORDING, GiftIntent
 from donorportal.giving.models import Asked, Gift, GiftStatus, RecurringGift
 from donorportal.money import Money
@@ -60,11 +59,11 @@ class Started:
 def start(session: Session, intent: GiftIntent) -> Started:
     """Store the intent, or find what the same form stored before."""
     table = _table(intent.monthly)
-    now = clock.now()
+    now, reference = clock.now(), uuid4()
     row_id = session.scalar(
         upsert(session, table)
         .values(
-            public_id=uuid4(),
+            public_id=reference,
             key=intent.key,
             created_at=now,
             checkout_asked_at=now,
@@ -75,12 +74,10 @@ def start(session: Session, intent: GiftIntent) -> Started:
     )
     if row_id is None:
         return _again(session, intent, now)
-    note(session, table, row_id, GiftStatus.STARTED, cause="giving form")
-    row = session.execute(sa.select(table.public_id).where(table.id == row_id)).one()
     return Started(
         row_id=row_id,
         monthly=intent.monthly,
-        reference=row.public_id,
+        reference=reference,
         attempt=1,
         asked_at=now,
         url=None,
@@ -111,6 +108,20 @@ def opened(session: Session, started: Started, page: Checkout) -> None:
         sa.update(table)
         .where(table.id == started.row_id, table.checkout_attempt == started.attempt)
         .values(checkout_remote_id=page.remote_id, checkout_url=page.url)
+        .execution_options(synchronize_session=False)
+    )
+
+
+def begin_anew(session: Session, started: Started) -> None:
+    """Let the next try be a new attempt, because Stripe would repeat its error to this one.
+
+    Should Stripe have made a page nevertheless, nobody knows its address and nobody can pay on it.
+    """
+    table = _table(started.monthly)
+    session.execute(
+        sa.update(table)
+        .where(table.id == started.row_id, table.checkout_attempt == started.attempt)
+        .values(checkout_attempt=started.attempt + 1, checkout_asked_at=clock.now())
         .execution_options(synchronize_session=False)
     )
 
@@ -197,7 +208,8 @@ def _again(session: Session, intent: GiftIntent, now: datetime) -> Started:
         attempt=row.checkout_attempt,
         asked_at=row.checkout_asked_at,
         url=None if finished else row.checkout_url,
-        superseded=row.checkout_remote_id if renewed else None,
+        # Until another page is open: closing the earlier one may have failed the last time.
+        superseded=None if finished or row.checkout_url else row.checkout_remote_id,
         finished=finished,
         remote_id=row.checkout_remote_id,
     )

@@ -91,6 +91,11 @@ class GiftForm:
             topics=posted.getlist("topics")[:20],
         )
 
+    @property
+    def is_blank(self) -> bool:
+        """Whether nothing was typed, nor brought along by a link, that the page would show."""
+        return not (self.amount or self.campaign or self.story or self.email)
+
     def renew(self, settings: Settings) -> None:
         """Make this a form that has never been sent."""
         self.key = str(uuid4())

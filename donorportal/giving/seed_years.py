@@ -208,7 +208,7 @@ class Years:
             return "failed"
         if self._one_in(25):
             return "abandoned"
-        if day > self._today - timedelta(days=4) and self._one_in(30):
+        if day > self._today - timedelta(days=4) and self._one_in(8):
             return "pledged"
         return "received"
 

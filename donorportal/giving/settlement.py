@@ -77,7 +77,7 @@ def _settle_recurring(
     if not seen.invoice.paid:
         recurring.note_failed_charge(session, giver, seen.invoice, seen.payment, cause=cause)
         return Outcome()
-    gift = _gift_of_invoice(session, giver, seen.invoice, cause)
+    gift = _gift_of_invoice(session, giver, seen.invoice)
     return _receive(session, gift, seen.payment, cause=cause, settings=settings, giver=giver)
 
 
@@ -107,7 +107,7 @@ def _lock(session: Session, reference: UUID) -> Gift | None:
     return session.scalar(sa.select(Gift).where(Gift.public_id == reference).with_for_update())
 
 
-def _gift_of_invoice(session: Session, giver: RecurringGift, invoice: Invoice, cause: str) -> Gift:
+def _gift_of_invoice(session: Session, giver: RecurringGift, invoice: Invoice) -> Gift:
     """Return this month's gift; the recurring gift is locked, so nobody else creates it."""
     gift = session.scalar(
         sa.select(Gift).where(Gift.invoice_remote_id == invoice.remote_id).with_for_update()
@@ -119,7 +119,6 @@ def _gift_of_invoice(session: Session, giver: RecurringGift, invoice: Invoice, c
         gift.fee_cover_minor = min(giver.fee_cover_minor, gift.amount_minor - 1)
         session.add(gift)
         session.flush()  # Its id is needed for the history.
-        note(session, Gift, gift.id, GiftStatus.STARTED, cause=cause, invoice=invoice.remote_id)
     return gift
 
 

@@ -1,6 +1,6 @@
 """The giving pages: home, the form, and what happened to the money."""
 
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import cast
 from uuid import UUID, uuid4
 
@@ -21,6 +21,7 @@ from donorportal import clock
 from donorportal.current import gateway, settings
 from donorportal.db import db, reading_session, unit_of_work, writing_session
 from donorportal.giving import checkout, outcome, presenting, recurring, shield
+from donorportal.giving.blanks import Blanks
 from donorportal.giving.catalogue import Catalogue, Offers
 from donorportal.giving.checkout import Started
 from donorportal.giving.forms import GiftForm
@@ -28,7 +29,7 @@ from donorportal.giving.intent import GiftIntent
 from donorportal.giving.outcome import LastGift
 from donorportal.giving.settlement import settle
 from donorportal.limits.counting import network_of
-from donorportal.payments.gateway import GatewayRejected, GatewayUnavailable
+from donorportal.payments.gateway import GatewayFailed, GatewayRejected, GatewayUnavailable
 
 bp = Blueprint("giving", __name__)
 log = structlog.get_logger()
@@ -70,11 +71,13 @@ def thanks() -> ResponseReturnValue:
 
 
 def _form() -> ResponseReturnValue:
-    form = GiftForm.linked(request.args, settings(), _offers())
-    returning = False
-    if "again" in request.args:
-        returning = _fill_again(form)
-    return _page(form, returning=returning)
+    offers = _offers()
+    form = GiftForm.linked(request.args, settings(), offers)
+    returning = "again" in request.args and _fill_again(form)
+    if returning or not form.is_blank or current_user.donor_id:
+        return _page(form, returning=returning)
+    blanks = cast("Blanks", current_app.extensions["blanks"])
+    return blanks.page(form, _today(), offers, _page)
 
 
 def _start() -> ResponseReturnValue:
@@ -114,6 +117,9 @@ def _to_payment(form: GiftForm, intent: GiftIntent, started: Started) -> Respons
             checkout.request_for(intent, started, settings()), key=started.idempotency_key
         )
     except (GatewayUnavailable, GatewayRejected) as trouble:
+        if isinstance(trouble, GatewayFailed):
+            with unit_of_work() as session:
+                checkout.begin_anew(session, started)
         return _unavailable(form, trouble)
     with unit_of_work() as session:
         checkout.opened(session, started, page)
@@ -192,12 +198,11 @@ def _fill_again(form: GiftForm) -> bool:
 
 
 def _page(form: GiftForm, *, returning: bool = False) -> str:
-    today = clock.local_date(clock.now(), settings().organisation.time_zone)
     return render_template(
         "giving/give.html",
         returning=returning,
         signed_in_email=current_user.email if current_user.donor_id else None,
-        **presenting.form_context(form, settings(), _offers(), today),
+        **presenting.form_context(form, settings(), _offers(), _today()),
     )
 
 
@@ -225,6 +230,10 @@ def _redirect(url: str, started: Started) -> Response:
     answer = make_response(redirect(url, 303))
     LastGift(started.reference).remember(answer, settings())
     return answer
+
+
+def _today() -> date:
+    return clock.local_date(clock.now(), settings().organisation.time_zone)
 
 
 def _offers() -> Offers:

@@ -19,9 +19,8 @@ log = structlog.get_logger()
 
 _FIRST_RETRY = timedelta(seconds=5)
 _LONGEST_RETRY = timedelta(hours=1)
-_ADDRESS = re.compile(r"[^\s<>\"'(),;:=]+@[^\s<>\"'(),;:=]+")
+_ADDRESS = re.compile(r"[^\s<>\"'(),;:=]{1,64}@[^\s<>\"'(),;:=]{1,255}")
 _LONGEST_TEXT = 2000
-_FRAMES = 4
 
 
 class GiveUp(Exception):  # noqa: N818 - an instruction, not a mishap
@@ -59,11 +58,11 @@ def pause_after(attempts: int) -> timedelta:
     return pause * random.uniform(0.5, 1)  # noqa: S311 - to spread load, not to keep a secret
 
 
-def describe(error: Exception) -> str:
+def describe(error: Exception, *, frames: int = 4) -> str:
     """Return the error's type, message and place, without anybody's address or data."""
     text = f"{type(error).__name__}: {_ADDRESS.sub('[address]', _message(error))}"
-    frames = traceback.extract_tb(error.__traceback__)[-_FRAMES:]
-    places = [f"\n  {Path(one.filename).name}:{one.lineno} {one.name}" for one in frames]
+    innermost = traceback.extract_tb(error.__traceback__)[-frames:]
+    places = [f"\n  {Path(one.filename).name}:{one.lineno} {one.name}" for one in innermost]
     return text[: _LONGEST_TEXT - sum(map(len, places))] + "".join(places)
 
 

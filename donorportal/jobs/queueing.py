@@ -8,7 +8,7 @@ import sqlalchemy as sa
 import structlog
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
-from sqlalchemy.sql.dml import ReturningUpdate
+from sqlalchemy.sql.dml import ReturningInsert, ReturningUpdate
 
 from donorportal import clock
 from donorportal.db import UtcDateTime
@@ -53,23 +53,17 @@ def enqueue(
 
     """
     now = clock.now()
+    row = {
+        "queue": Queue(queue),
+        "task": task,
+        "args": args,
+        "key": key,
+        "run_at": now + delay,
+        "max_attempts": max_attempts,
+        "created_at": now,
+    }
     connection = session.connection()
-    insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
-    statement = (
-        insert(_JOB)
-        .values(
-            queue=Queue(queue),
-            task=task,
-            args=args,
-            key=key,
-            run_at=now + delay,
-            max_attempts=max_attempts,
-            created_at=now,
-        )
-        .on_conflict_do_nothing(index_elements=["key"])
-        .returning(Job.id)
-    )
-    if connection.execute(statement).first() is None:
+    if connection.execute(_insert(connection.dialect.name), row).first() is None:
         return False
     waking.mark(session)
     return True
@@ -119,6 +113,12 @@ def run_again(session: Session, job_id: int) -> bool:
         return False
     waking.mark(session)
     return True
+
+
+@cache
+def _insert(dialect: str) -> ReturningInsert[Any]:
+    insert = postgresql.insert if dialect == "postgresql" else sqlite.insert
+    return insert(_JOB).on_conflict_do_nothing(index_elements=["key"]).returning(_JOB.c.id)
 
 
 @cache

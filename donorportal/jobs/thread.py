@@ -1,6 +1,7 @@
 """The default worker: one thread for each queue inside the process that takes the requests."""
 
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from functools import partial
@@ -75,8 +76,9 @@ class EmbeddedWorker:
         """
         self._stopping.set()
         self.wake()
+        deadline = time.monotonic() + timeout.total_seconds()
         for thread in self._threads:
-            thread.join(timeout.total_seconds())
+            thread.join(max(0, deadline - time.monotonic()))
         return not any(thread.is_alive() for thread in self._threads)
 
     def _work(self, queue: str) -> None:

@@ -14,7 +14,7 @@ from hashlib import sha256
 _WIDTH = 76
 _LONGEST_LINE = 998
 _FORBIDDEN = re.compile(r"[\r\n\0]")
-_ADDRESS = re.compile(r"[!-~]+@[!-~]+")
+_ADDRESS = re.compile(r"[!-?A-~]+@[!-?A-~]+")
 _UNSAFE_IN_ADDRESS = frozenset('<>()[],;:\\"')
 _NAME = re.compile(r"[!-9;-~]+")
 _CRLF = "\r\n"

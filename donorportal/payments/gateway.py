@@ -18,6 +18,10 @@ class GatewayUnavailable(Exception):  # noqa: N818 - refusals are named for what
     """
 
 
+class GatewayFailed(GatewayUnavailable):
+    """An error of the service's own, which it repeats for a day: the next try needs a new key."""
+
+
 class GatewayRejected(Exception):  # noqa: N818 - the same
     """A definite no to a request that we thought was right: a mistake of ours or of the set-up."""
 

@@ -21,6 +21,7 @@ from donorportal.payments.gateway import (
     CheckoutRequest,
     CheckoutState,
     Fee,
+    GatewayFailed,
     GatewayRejected,
     GatewayUnavailable,
     Invoice,
@@ -432,9 +433,12 @@ def _translated() -> Iterator[None]:
     except stripe.InvalidRequestError as error:
         raise GatewayRejected(f"{error.code or 'invalid_request'}: {error.param}") from error
     except stripe.StripeError as error:
-        if (error.http_status or 500) >= 500 or error.http_status == 409:  # noqa: PLR2004 - HTTP
-            raise GatewayUnavailable(f"{type(error).__name__} {error.http_status}") from error
-        raise GatewayRejected(f"{type(error).__name__} {error.http_status}") from error
+        text = f"{type(error).__name__} {error.http_status}"
+        if error.http_status == 409:  # noqa: PLR2004 - HTTP's number for a conflict
+            raise GatewayUnavailable(text) from error
+        if (error.http_status or 500) >= 500:  # noqa: PLR2004 - HTTP
+            raise GatewayFailed(text) from error
+        raise GatewayRejected(text) from error
 
 
 class _PooledClient(stripe.HTTPClient):

@@ -1,5 +1,6 @@
 """The control panel: a page for people, a JSON door for tests."""
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -101,8 +102,8 @@ class Control:
                 raise missing(CLOCK, clock)
             tx.enter_clock(clock)
             now = tx.now
-        until = int(given.get("to") or 0)
-        until = until or now + int(given.get("seconds") or 0) + 86_400 * int(given.get("days") or 0)
+        span = _number(given, "seconds") + 86_400 * _number(given, "days")
+        until = _number(given, "to") or now + span
         if until < now:
             raise ApiError(400, "Time only moves forward.")
         return _done({"fired": timers.advance(self.store, until, clock), "now": until})
@@ -147,7 +148,7 @@ class Control:
         """Let the bank renew a saved card to a `year`."""
         given = _given()
         with self.store.transaction() as tx:
-            year = int(given.get("year") or 2040)
+            year = _number(given, "year") or 2040
             return _done(cards.renew_card(tx, given.get("payment_method", ""), year))
 
     def deliver(self) -> AnyResponse:
@@ -156,7 +157,7 @@ class Control:
         event = given.get("event")
         with self.store.transaction() as tx:
             if event:
-                redeliver(tx, event, int(given.get("times") or 1))
+                redeliver(tx, event, _number(given, "times") or 1)
             if given.get("withheld"):
                 tx.sql.execute(
                     "UPDATE delivery SET state = 'pending' WHERE state IN ('withheld', 'dropped')"
@@ -181,9 +182,18 @@ class Control:
 
 def _given() -> Body:
     if request.is_json:
-        body: Body = request.get_json() or {}
+        body: Any = request.get_json()
+        if not isinstance(body, dict):
+            raise ApiError(400, "Send a JSON object.")
         return body
     return request.form.to_dict()
+
+
+def _number(given: Body, name: str) -> int:
+    text = str(given.get(name) or 0)
+    if not re.fullmatch(r"[0-9]{1,11}", text):
+        raise ApiError(400, f"{name} must be a whole number.")
+    return int(text)
 
 
 def _typed(given: Body) -> Body:

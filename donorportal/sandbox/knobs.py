@@ -55,12 +55,31 @@ def turn(tx: Transaction, changes: Body) -> Body:
     for name, value in changes.items():
         if name not in DEFAULTS:
             raise ApiError(400, f"There is no knob {name}; there are: {', '.join(DEFAULTS)}.")
-        if name in _CHOICES and value not in _CHOICES[name]:
+        if not _makes_sense(name, value):
             raise ApiError(400, f"{name} cannot be {value!r}.")
-        if name == "faults" and not all(f.get("kind") in FAULTS for f in value):
-            raise ApiError(400, f"A fault needs a kind: {', '.join(FAULTS)}.")
     tx.set_setting("knobs", tx.setting("knobs", {}) | changes)
     return read(tx)
+
+
+def _makes_sense(name: str, value: Any) -> bool:
+    default = DEFAULTS[name]
+    if name in _CHOICES:
+        return any(value == choice for choice in _CHOICES[name])
+    if name == "faults":
+        return isinstance(value, list) and all(_is_fault(fault) for fault in value)
+    if isinstance(default, list):
+        return isinstance(value, list) and all(isinstance(n, int | float) for n in value)
+    if isinstance(default, int):
+        return isinstance(value, int | float) and value >= 0
+    return value is None or isinstance(value, str)
+
+
+def _is_fault(fault: Any) -> bool:
+    return (
+        isinstance(fault, dict)
+        and fault.get("kind") in FAULTS
+        and isinstance(fault.get("count", 1), int)
+    )
 
 
 def take_card_outcome(tx: Transaction) -> str | None:

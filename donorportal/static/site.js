@@ -1,5 +1,17 @@
 // Niceties only: every page and form works without this file.
 
+// One click, one request. A page that comes back from the browser's cache is usable again.
+addEventListener("submit", (event) => {
+  if (event.target.method !== "post") return;
+  if (event.target.dataset.sent) return event.preventDefault();
+  event.target.dataset.sent = "yes";
+  event.submitter?.setAttribute("aria-disabled", "true");
+});
+addEventListener("pageshow", () => {
+  document.querySelectorAll("[data-sent]").forEach((sent) => delete sent.dataset.sent);
+  document.querySelectorAll("[aria-disabled=true]").forEach((b) => b.removeAttribute("aria-disabled"));
+});
+
 const form = document.querySelector("form.give");
 if (form) {
   const button = form.querySelector("button.primary");
@@ -12,18 +24,25 @@ if (form) {
   const switcher = document.getElementById("switch");
   document.querySelector("button[form=switch]").hidden = true;
   const kept = ["email", "name", "tribute_name"];
+  // A browser may refuse to store anything; then these three are typed again.
+  const storing = (act) => {
+    try {
+      return act(sessionStorage);
+    } catch {
+      return null;
+    }
+  };
   currency.addEventListener("change", () => {
     switcher.elements.frequency.value = form.elements.frequency.value;
     switcher.elements.amount.value = typed.value.replace(",", ".");
     // Names and addresses must not travel in a link; they wait in this tab for the next page.
     const texts = kept.map((name) => form.elements[name].value);
-    sessionStorage.setItem("typed", JSON.stringify(texts));
+    storing((tab) => tab.setItem("typed", JSON.stringify(texts)));
     switcher.requestSubmit();
   });
-  JSON.parse(sessionStorage.getItem("typed") ?? "[]").forEach((text, index) => {
-    form.elements[kept[index]].value ||= text;
-  });
-  sessionStorage.removeItem("typed");
+  const waiting = JSON.parse(storing((tab) => tab.getItem("typed")) ?? "[]");
+  waiting.forEach((text, index) => (form.elements[kept[index]].value ||= text));
+  storing((tab) => tab.removeItem("typed"));
 
   const written = () => {
     const text = typed.value.trim();
@@ -49,7 +68,7 @@ if (form) {
   form.addEventListener("change", describe);
   // Browsers put choices back after a reload; the button must not name the earlier ones.
   addEventListener("pageshow", () => {
-    if (form.querySelector(":checked:not([checked])") || typed.value !== typed.defaultValue) describe();
+    if (form.querySelector("input:checked:not([checked])") || typed.value !== typed.defaultValue) describe();
   });
 
   // A closed fold says what was chosen inside it.
@@ -62,15 +81,3 @@ if (form) {
     });
   });
 }
-
-// One click, one request. A page that comes back from the browser's cache is usable again.
-addEventListener("submit", (event) => {
-  if (event.target.method !== "post") return;
-  if (event.target.dataset.sent) return event.preventDefault();
-  event.target.dataset.sent = "yes";
-  event.submitter?.setAttribute("aria-disabled", "true");
-});
-addEventListener("pageshow", () => {
-  document.querySelectorAll("[data-sent]").forEach((sent) => delete sent.dataset.sent);
-  document.querySelectorAll("[aria-disabled=true]").forEach((b) => b.removeAttribute("aria-disabled"));
-});

@@ -3,8 +3,8 @@
 import structlog
 from flask import Blueprint, request
 
-from donorportal.current import gateway
-from donorportal.db import unit_of_work
+from donorportal.current import gateway, wake
+from donorportal.db import db
 from donorportal.payments.gateway import SignatureRefused
 from donorportal.webhooks.inbox import take_in
 
@@ -22,6 +22,6 @@ def stripe() -> tuple[str, int]:
     except SignatureRefused as refused:
         log.warning("webhook refused", reason=str(refused))
         return "", 400
-    with unit_of_work() as session:
-        take_in(session, event)
+    if take_in(db.engine, event):
+        wake()
     return "", 200

@@ -4,11 +4,21 @@ import threading
 from collections.abc import Iterator
 
 import pytest
+import sqlalchemy as sa
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser
 from werkzeug.serving import make_server
 
+from donorportal import clock
+from donorportal.access import staff_accounts
+from donorportal.access.people import Realm, Role
+from donorportal.db import writing_session
+from donorportal.jobs.models import Job, JobState
+from donorportal.webhooks.models import InboundEvent
 from tests.access.doorstep import DONOR, STAFF, Doorstep
 from tests.browsing import watch
+
+_RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 
 
 @pytest.fixture
@@ -53,6 +63,55 @@ def test_f4_a_browser_that_only_looks_changes_nothing(
     assert page.bad == []
     scanner.close()
     donor.close()
+
+
+@pytest.mark.parametrize("engine_url", ["sqlite"], indirect=True)
+def test_the_pages_are_accessible(doorstep: Doorstep, address: str, browser: Browser) -> None:
+    """An axe run finds nothing to object to on any page of the two doors and of the back office."""
+    doorstep.donor()
+    doorstep.staff()
+    with writing_session(doorstep.engine) as session:
+        session.execute(
+            sa.insert(InboundEvent).values(
+                event_id="evt_1",
+                type="charge.succeeded",
+                payload='{"id": "evt_1"}',
+                livemode=False,
+                received_at=clock.now(),
+            )
+        )
+        session.execute(sa.update(Job).values(state=JobState.DEAD, error="The relay is away."))
+        link = staff_accounts.invite(session, doorstep.settings, "new@example.org", Role.EDITOR)
+    client = doorstep.browser()
+    doorstep.sign_in_staff(client)
+    half = doorstep.browser()
+    doorstep.sign_in(half, STAFF, Realm.STAFF)
+    asking = doorstep.browser()
+    doorstep.ask(asking)
+    pages = {
+        client: ("", "inbox", "inbox/1", "jobs", "jobs?state=done", "outbox", "style"),
+        half: ("second-factor", link.rpartition("/staff/")[2]),
+        asking: ("../sign-in/code", f"..{doorstep.link()}"),
+        doorstep.browser(): (f"..{doorstep.link()}", "../sign-out", "sign-in"),
+    }
+    found = {}
+    for visitor, paths in pages.items():
+        context = browser.new_context()
+        context.add_cookies(
+            [
+                {"name": name, "value": each.value, "url": address}
+                for name in ("session", "asked")
+                if (each := visitor.get_cookie(name))
+            ]
+        )
+        page = watch(context.new_page())
+        for path in paths:
+            page.goto(f"{address}/staff/{path}")
+            violations = Axe().run(page, options={"runOnly": _RULES}).response["violations"]
+            found[path] = [violation["id"] for violation in violations]
+        context.close()
+
+    assert {path: bad for path, bad in found.items() if bad} == {}
 
 
 def test_staff_sign_in_with_both_steps(doorstep: Doorstep, address: str, browser: Browser) -> None:

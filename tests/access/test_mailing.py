@@ -1,15 +1,22 @@
 """The mails that open doors: they hold what the database does not, and it works."""
 
 import re
+from datetime import timedelta
 
 import pytest
+import sqlalchemy as sa
+import time_machine
 from flask.testing import FlaskClient
 
-from donorportal.access import staff_accounts
+from donorportal import clock
+from donorportal.access import forgetting, staff_accounts
+from donorportal.access.models import SignIn
 from donorportal.access.people import Realm, Role
-from donorportal.db import writing_session
+from donorportal.db import reading_session, writing_session
 from donorportal.jobs.models import Queue
+from donorportal.jobs.queueing import enqueue
 from donorportal.jobs.running import drain
+from donorportal.limits.models import RateCount
 from donorportal.mail.transport import Outgoing
 from donorportal.worker import build_tasks
 from tests.access.doorstep import (
@@ -105,6 +112,23 @@ def test_the_mailed_invitation_enrols(doorstep: Doorstep, mailbox: Mailbox) -> N
     assert link.endswith(_link(mail))
     assert mail.recipient == STAFF
     assert sees_back_office(browser)
+
+
+def test_what_signing_in_leaves_behind_is_deleted(doorstep: Doorstep, mailbox: Mailbox) -> None:
+    """Old requests, which name people, and old counts go; today's stay."""
+    with time_machine.travel(clock.now() - timedelta(days=9)):
+        doorstep.ask(doorstep.browser(), "long.ago@example.org")
+    doorstep.ask(doorstep.browser())
+    with writing_session(doorstep.engine) as session:
+        enqueue(session, forgetting.FORGET_TASK)
+
+    tasks = build_tasks(doorstep.settings, doorstep.app.extensions["gateway"], mailbox)
+    drain(doorstep.engine, tasks)
+
+    with reading_session(doorstep.engine) as session:
+        assert session.scalars(sa.select(SignIn.email_key)).all() == [DONOR]
+        days = {row.date() for row in session.scalars(sa.select(RateCount.window_start))}
+    assert days == {clock.now().date()}
 
 
 def test_every_mail_opens_only_its_own_recipients_door(

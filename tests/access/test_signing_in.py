@@ -1,5 +1,6 @@
 """Signing in by e-mail: one use, ten minutes, one browser, and nothing learned by asking."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -7,6 +8,9 @@ import pytest
 import sqlalchemy as sa
 import time_machine
 
+from donorportal.access import signing_in
+from donorportal.access.people import Realm
+from donorportal.access.signing_in import Outcome
 from donorportal.db import writing_session
 from donorportal.donors.models import Donor
 from tests.access.doorstep import (
@@ -93,6 +97,25 @@ def test_f1_parallel_uses_of_one_code_sign_in_once(doorstep: Doorstep) -> None:
 
     assert (first.status_code, second.status_code) == (303, 410)
     assert not is_signed_in(other_window)
+
+
+def test_f1_of_many_at_once_one_gets_in(doorstep: Doorstep) -> None:
+    """Eight requests bring the same code in the same moment, and one of them is answered well."""
+    doorstep.donor()
+    browser = doorstep.browser()
+    doorstep.ask(browser)
+    code, secret = doorstep.code(), cookie(browser, "asked")
+
+    def use(_: int) -> Outcome:
+        with writing_session(doorstep.engine) as session:
+            return signing_in.use_code(
+                session, doorstep.settings, realm=Realm.DONOR, typed=code, browser_secret=secret
+            ).outcome
+
+    with ThreadPoolExecutor(8) as threads:
+        outcomes = list(threads.map(use, range(8)))
+
+    assert outcomes.count(Outcome.GOOD) == 1
 
 
 def test_f3_nothing_happens_in_a_browser_that_did_not_ask(doorstep: Doorstep) -> None:

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from donorportal.giving.blanks import Blanks
 from donorportal.giving.models import Gift, GiftStatus, RecurringGift
 from tests.portal_in_process import Portal, hidden, settings_for
 
@@ -49,7 +50,7 @@ def test_the_form_keeps_what_was_typed_and_names_each_error(portal: Portal) -> N
     ],
 )
 def test_b10_choices_that_were_not_offered_are_refused(
-    portal: Portal, fields: dict[str, str], where: str
+    portal: Portal, fields: dict[str, Any], where: str
 ) -> None:
     """B10: currency, frequency and purpose are ours; a limit is a limit."""
     answer = portal.post(**fields)
@@ -170,7 +171,7 @@ def test_a6_the_donor_is_not_told_why_the_bank_refused(portal: Portal) -> None:
 def test_a7_robots_are_asked_to_try_again(portal: Portal, trick: str) -> None:
     """A7: a form filled in no time, with the trap filled or a forged stamp makes no row."""
     key = str(uuid4())
-    fields = {
+    fields: dict[str, Any] = {
         "too fast": {"key": key, "stamp": portal.stamp(key, seconds_ago=0)},
         "honeypot": {"website": "http://example.org"},
         "no stamp": {"stamp": ""},
@@ -318,3 +319,20 @@ def test_c11_an_old_attempt_asks_stripe_before_it_starts_anew(portal: Portal) ->
     assert "/give/thanks" in again.location
     assert 1 == len(portal.sandbox.requests("POST", _STRIPE))
     assert [GiftStatus.RECEIVED] == portal.scalars(sa.select(Gift.status))
+
+
+def test_the_empty_form_is_the_same_kept_or_rendered(portal: Portal) -> None:
+    """A visitor gets a fresh key and stamp in a page that is otherwise rendered once."""
+    client = portal.client()
+    first, second = (client.get("/give?frequency=monthly&currency=EUR").text for _ in range(2))
+    keys = {hidden(page, "key") for page in (first, second)}
+    stamps = {hidden(page, "stamp") for page in (first, second)}
+    portal.app.extensions["blanks"] = Blanks()
+    rendered = client.get("/give?frequency=monthly&currency=EUR").text
+
+    def without_key(page: str) -> str:
+        return page.replace(hidden(page, "stamp"), "").replace(hidden(page, "key"), "")
+
+    assert 2 == len(keys)
+    assert all(stamp.startswith(tuple(keys)) for stamp in stamps)
+    assert without_key(first) == without_key(second) == without_key(rendered)

@@ -244,6 +244,16 @@ def test_what_is_stored_of_an_error_holds_no_personal_data(engine: sa.Engine) ->
     assert "ada" not in violated
 
 
+def test_a_very_long_error_is_cut_in_no_time() -> None:
+    """Whatever a library puts into an error, storing it stays quick and short."""
+    began = time.perf_counter()
+
+    text = describe(ValueError("a" * 50_000))
+
+    assert time.perf_counter() - began < 0.5
+    assert len(text) <= 2000
+
+
 def test_pauses_grow_and_are_never_longer_than_an_hour() -> None:
     """Each pause is up to three times the one before, within an hour."""
     longest = [pause_after(attempts) for attempts in (1, 4, 12, 1000)]

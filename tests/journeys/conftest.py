@@ -10,12 +10,14 @@ from tests.journeys.walking import Walk
 from tests.live_site import LiveSite
 
 _PHONE: ViewportSize = {"width": 390, "height": 844}
+_PATIENCE_MILLISECONDS = 10_000
 
 
 @pytest.fixture
 def walk(site: LiveSite, browser: Browser) -> Iterator[Walk]:
     """A donor whose telephone must not complain about any page, our policy included."""
     context = browser.new_context(viewport=_PHONE, has_touch=True, reduced_motion="reduce")
+    context.set_default_timeout(_PATIENCE_MILLISECONDS)
     page = watch(context.new_page())
     yield Walk(page, site)
     context.close()
@@ -26,6 +28,7 @@ def walk(site: LiveSite, browser: Browser) -> Iterator[Walk]:
 def scriptless(site: LiveSite, browser: Browser) -> Iterator[Walk]:
     """A donor whose browser runs no script."""
     context = browser.new_context(viewport=_PHONE, java_script_enabled=False)
+    context.set_default_timeout(_PATIENCE_MILLISECONDS)
     page = watch(context.new_page())
     yield Walk(page, site)
     context.close()

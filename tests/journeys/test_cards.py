@@ -47,7 +47,6 @@ def test_c12_without_a_script_everything_works(scriptless: Walk) -> None:
     scriptless.page.get_by_role("button", name="Update").click()
     scriptless.page.wait_for_url("**currency=GBP**")
     scriptless.fill("12.345")
-    scriptless.page.wait_for_timeout(1100)
     scriptless.press()
     summary = scriptless.page.locator(".notice.is-danger").inner_text()
     kept = scriptless.page.locator("#amount").input_value()

@@ -24,7 +24,7 @@ def test_a_monthly_gift_goes_on_by_itself(walk: Walk) -> None:
     assert label == "Give $30 every month"
     assert "every month" in asked
     assert next_on == 1
-    assert "every month" in walk.receipts()[0]["text"]
+    assert "your monthly gift of $30" in walk.receipts()[0]["text"]
 
     found = re.search(r"http\S+/sign-in/\S+", walk.ask_for_code())
     assert found

@@ -27,6 +27,7 @@ class Walk:
         self.page = page
         self.site = site
         self._shown = 0.0
+        page.on("domcontentloaded", self._note_time)
 
     @property
     def sandbox(self) -> SandboxProcess:
@@ -46,7 +47,6 @@ class Walk:
     def open_form(self, query: str = "") -> None:
         """Open the giving form."""
         self.page.goto(f"{self.site.url}/give{query}")
-        self._shown = time.monotonic()
 
     def fill(self, amount: str, email: str = EMAIL, name: str = "Ada River") -> None:
         """Type an amount and who one is."""
@@ -60,7 +60,7 @@ class Walk:
         self.give_button.click()
 
     def take_time(self) -> None:
-        """Wait until the form was open for as long as a person needs."""
+        """Wait until the page was open for as long as a person needs to fill it in."""
         self.page.wait_for_timeout(
             max(0.0, self._shown + _HUMAN_SECONDS - time.monotonic()) * 1000
         )
@@ -119,7 +119,7 @@ class Walk:
     def sign_in(self) -> None:
         """Sign in with the code of the mail."""
         mail = self.ask_for_code()
-        found = re.search(r"Your code is (\d+)", mail)
+        found = re.search(r"Your code is ([\d -]+)", mail)
         assert found, mail
         self.page.get_by_label("Code").fill(found[1])
         self.page.get_by_role("button", name="Sign in").click()
@@ -137,3 +137,6 @@ class Walk:
         """Return how often Stripe was asked for a page to pay on."""
         asked = self.sandbox.requests("POST", "/v1/checkout/sessions")
         return len([r for r in asked if r["path"] == "/v1/checkout/sessions"])
+
+    def _note_time(self, _page: object) -> None:
+        self._shown = time.monotonic()

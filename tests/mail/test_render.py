@@ -76,3 +76,17 @@ def test_the_receipt_we_ship_says_what_was_given(mail_settings: Settings) -> Non
         assert "$50.00" in body
         assert "2026-000001" in body
         assert "1 Example Street" in body
+
+
+@pytest.mark.parametrize(
+    "canary", ["<img src=x onerror=PWN=1>", "{{ 7 * 7 }}", "\r\nBcc: x@y.example"]
+)
+def test_a_hostile_name_is_inert_in_every_part(mail_settings: Settings, canary: str) -> None:
+    """SEC H2: what a donor typed is text in the mail, never markup, template or header."""
+    words = render(mail_settings, "gift-receipt", RECEIPT | {"name": canary, "amount_text": canary})
+
+    assert "<img" not in words.html
+    assert "49" not in words.html
+    assert "{{" in words.text or "{{" not in canary
+    assert "\r" not in words.subject
+    assert "\n" not in words.subject

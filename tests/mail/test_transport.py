@@ -149,7 +149,7 @@ def test_wrong_credentials_are_for_us_to_mend(
 def test_a_line_break_in_an_address_reaches_no_relay(
     mail_settings: Settings, start_relay: StartRelay
 ) -> None:
-    """SEC K1: an address with a line break is refused before anybody is called."""
+    """An address with a line break is refused before anybody is called."""
     relay = start_relay()
     outgoing = Outgoing(
         sender=OUTGOING.sender,

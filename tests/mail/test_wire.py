@@ -154,7 +154,7 @@ _broken = st.tuples(st.text(max_size=20), _breaks, st.text(max_size=20)).map("".
 
 @given(_broken)
 def test_no_line_break_gets_into_a_header(value: str) -> None:
-    """SEC K1: a CR, LF or NUL in any header name, value, address or name is refused."""
+    """A CR, LF or NUL in any header name, value, address or name is refused."""
     for changes in (
         {"sender": f"{value} <giving@opendoor.example>"},
         {"recipient": f"{value}@example.org"},

@@ -156,8 +156,10 @@ def _monthly(sandbox: SandboxProcess, client: stripe.StripeClient) -> None:
     asking = save_card(sandbox, client, subscription.customer, "4000002500003155")
     client.v1.subscriptions.update(subscription.id, {"default_payment_method": asking})
     client.v1.invoices.create_preview({"subscription": subscription.id})
-    sandbox.knobs(next_card="insufficient_funds")
+    sandbox.knobs(next_card="authentication_required")
     sandbox.advance(days=75)
+    sandbox.post("card-renewals", payment_method=asking, year=2040)
+    client.v1.customers.update(subscription.customer, {"name": "Renamed"})
     client.v1.subscriptions.cancel(subscription.id)
     for method in client.v1.payment_methods.list({"customer": subscription.customer}).data[:1]:
         client.v1.payment_methods.detach(method.id)

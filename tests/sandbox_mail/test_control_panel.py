@@ -1,7 +1,9 @@
 """The control panel's page: what it shows and what its forms do."""
 
 import re
+from typing import Any
 
+import pytest
 from flask.testing import FlaskClient
 
 from tests.sandbox_mail.filling import Stripe, fill_the_panel
@@ -67,3 +69,26 @@ def test_no_page_may_do_more_than_show_itself(web: FlaskClient, stripe: Stripe) 
         assert "default-src 'none'" in policy
         assert "script-src" not in policy
         assert "frame-ancestors 'none'" in policy
+
+
+@pytest.mark.parametrize(
+    "knob",
+    [
+        {"webhook_duplicate": "many"},
+        {"webhook_delay_seconds": -1},
+        {"webhook_timing": "later"},
+        {"webhook_timing": []},
+        {"webhook_api_version": 3},
+        {"webhook_retry_seconds": 5},
+        {"faults": [{"kind": "409", "count": "often"}]},
+        {"faults": [{"kind": "earthquake"}]},
+        {"faults": ["409"]},
+        {"unknown": 1},
+    ],
+)
+def test_senseless_knobs_are_refused(web: FlaskClient, knob: dict[str, Any]) -> None:
+    """A knob or setting that makes no sense answers 400 and changes nothing."""
+    before = web.get("/_sandbox/knobs").get_json()
+
+    assert web.post("/_sandbox/knobs", json=knob).status_code == 400
+    assert web.get("/_sandbox/knobs").get_json() == before

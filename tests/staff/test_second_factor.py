@@ -1,6 +1,7 @@
 """The second step: each code once, in one spelling, and no page before both steps."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -125,6 +126,21 @@ def test_f11_no_sequence_of_codes_is_accepted_twice(
                 accepted.append(step)
 
     assert accepted == sorted(set(accepted))
+
+
+def test_f11_of_many_at_once_one_gets_in(doorstep: Doorstep) -> None:
+    """Four requests bring the same code in the same moment, and one of them is answered well."""
+    staff = doorstep.staff()
+    code = doorstep.authenticator().now()
+
+    def use(_: int) -> Verdict:
+        with writing_session(doorstep.engine) as session:
+            return second_factor.check(session, doorstep.settings, staff, code)
+
+    with ThreadPoolExecutor(4) as threads:
+        verdicts = list(threads.map(use, range(4)))
+
+    assert verdicts.count(Verdict.GOOD) == 1
 
 
 def _fresh_staff(doorstep: Doorstep) -> int:

@@ -32,9 +32,8 @@ def _event(**more: Any) -> dict[str, Any]:
 
 
 def _signature(payload: str, *, at: float | None = None, secret: str = WEBHOOK_SECRET) -> str:
-    return stripe.WebhookSignature.generate_signature_header(
-        payload, secret, int(at or time.time())
-    )
+    signed_at = int(at or time.time())
+    return str(stripe.WebhookSignature.generate_signature_header(payload, secret, signed_at))
 
 
 def _post(portal: Portal, payload: str, signature: str | None) -> int:
