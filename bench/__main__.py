@@ -45,6 +45,8 @@ _KINDS = (
     ("customer.subscription.updated", "subscription", "sub"),
 )
 _SIZES = (10_000, 100_000, 1_000_000)
+# Nobody fills in a form faster than this; the application refuses who does.
+_FILLING_SECONDS = 1.2
 _PAGE_BYTES = 40 * 1024
 _MEMORY_MIB = 120
 
@@ -147,9 +149,23 @@ def webhook(bench: Bench) -> None:
         at_most=1.5,
     )
     say(f"  a redelivery costs {again.cpu_ms / first.cpu_ms:.2f} of a first delivery (limit 1.00)")
-    bench.stripe.delay_seconds = 0.15
-    slow = bench.contest.run({"slow": (ours, fresh)}, expected=200)["slow"]
-    say(f"  with Stripe at 150 ms {slow.rate / first.rate:.2f} of the rate (limit 0.95),")
+
+    def while_stripe_takes(seconds: float) -> Callable[[int], list[Call]]:
+        def calls(number: int) -> list[Call]:
+            bench.stripe.delay_seconds = seconds
+            return fresh(number)
+
+        return calls
+
+    rates = bench.contest.run(
+        {
+            "quick": (ours, while_stripe_takes(0.0)),
+            "slow": (ours, while_stripe_takes(0.15)),
+        },
+        expected=200,
+    )
+    share = rates["slow"].rate / rates["quick"].rate
+    say(f"  with Stripe at 150 ms {share:.2f} of the rate (limit 0.95),")
     say(f"  and {bench.stripe.calls} calls to Stripe")
     _four_at_once(bench, environment)
 
@@ -203,9 +219,16 @@ def checkout(bench: Bench) -> None:
     floor = bench.server("bench.floors:checkout()", environment)
 
     def posts(_round: int) -> list[Call]:
-        return [_post(_filled_form(ours)) for _ in range(bench.requests)]
+        forms = [_filled_form(ours) for _ in range(bench.requests)]
+        time.sleep(_FILLING_SECONDS)
+        return [_post(form) for form in forms]
 
-    cost = bench.compare("POST /give", (ours, posts), (floor, posts), at_most=1.5, expected=303)
+    def bare_posts(_round: int) -> list[Call]:
+        return [_post({"amount": "50"})] * bench.requests
+
+    cost = bench.compare(
+        "POST /give", (ours, posts), (floor, bare_posts), at_most=1.5, expected=303
+    )
     before = bench.stripe.calls
     for call in posts(0):
         ours.send(call)

@@ -6,6 +6,7 @@ import socket
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -45,10 +46,13 @@ class Server:
             self.port: int = probe.getsockname()[1]
         options = ["--bind", f"127.0.0.1:{self.port}", "--workers", str(workers)]
         options += ["--log-level", "error"]
+        # The log is written as in production, and shown if the server does not start.
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the server
         self._process = subprocess.Popen(  # noqa: S603 - our own command
             [sys.executable, "-m", "gunicorn", "--no-control-socket", *options, application],
             env={"PATH": os.defpath, **environment},
             stdout=subprocess.DEVNULL,
+            stderr=self._log,
             cwd=Path(__file__).parent.parent,
         )
 
@@ -62,7 +66,8 @@ class Server:
             else:
                 return self
         self._process.kill()
-        raise RuntimeError("the server did not start")
+        self._log.seek(0)
+        raise RuntimeError(f"the server did not start: {self._log.read().decode()[-2000:]}")
 
     def __exit__(
         self,
@@ -72,6 +77,7 @@ class Server:
     ) -> None:
         self._process.terminate()
         self._process.wait(_START_SECONDS)
+        self._log.close()
 
     def send(self, call: Call) -> Answer:
         """Send one request and read the whole answer; a sync worker closes the connection."""

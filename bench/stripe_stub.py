@@ -17,6 +17,8 @@ class StripeStub:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            # One packet for each answer: two would wait for each other, and so would the server.
+            wbufsize = -1
 
             def do_POST(self) -> None:
                 length = int(self.headers["Content-Length"])
@@ -55,6 +57,12 @@ class StripeStub:
             "created": int(time.time()),
             "expires_at": int(time.time()) + 7200,
             "metadata": {},
+            "client_reference_id": form.get("client_reference_id", [None])[0],
+            "payment_intent": None,
+            "subscription": None,
+            "customer": None,
+            "invoice": None,
+            "setup_intent": None,
         }
 
     def stop(self) -> None:

@@ -7,7 +7,7 @@ import time
 import structlog
 from flask import Flask, Response, g, render_template, request
 from flask.typing import ResponseReturnValue
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import BadRequest, HTTPException
 
 from donorportal import metrics
 from donorportal.assets import Assets
@@ -179,6 +179,11 @@ def _refused(error: HTTPException) -> ResponseReturnValue:
     if isinstance(error, OtherSite):
         what = error.description or ""
     return _page(status, title, what)
+
+
+def unreadable(_error: Exception) -> ResponseReturnValue:
+    """Answer a request whose body broke off, or was never one; only the server can tell."""
+    return _refused(BadRequest())
 
 
 def _failed(error: Exception) -> ResponseReturnValue:

@@ -7,7 +7,9 @@ from flask import Flask
 from gunicorn.app.base import BaseApplication
 from gunicorn.config import Config
 from gunicorn.glogging import Logger
+from gunicorn.http.errors import NoMoreData, ParseException
 
+from donorportal import edge
 from donorportal.app import create_app, start_worker
 from donorportal.config import Settings
 from donorportal.jobs.thread import EmbeddedWorker
@@ -50,7 +52,10 @@ class _Server(BaseApplication):
 
     def load(self) -> Flask:  # type: ignore[override]
         """Make the application in the worker process, after the fork."""
-        return create_app(self._settings)
+        app = create_app(self._settings)
+        for broken in (ParseException, NoMoreData):
+            app.register_error_handler(broken, edge.unreadable)
+        return app
 
 
 class _Log(Logger):

@@ -15,6 +15,7 @@ from playwright.sync_api import Browser, sync_playwright
 
 from donorportal import schema
 from donorportal.db import tune
+from donorportal.giving import books
 from donorportal.ledger import check
 from tests.browsing import WatchedPage, watch
 from tests.devpg import DevPostgres
@@ -183,7 +184,7 @@ def _engine(url: str) -> sa.Engine:
 def _assert_books_balance(url: str) -> None:
     engine = _engine(url)
     with engine.connect() as connection:
-        found = check.violations(connection)
+        found = books.violations(connection)
     engine.dispose()
     assert found == []
 

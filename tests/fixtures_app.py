@@ -4,12 +4,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import sqlalchemy as sa
-
 from donorportal.app import create_app
-from donorportal.db import db, tune, writing_session
+from donorportal.db import db, writing_session
 from donorportal.giving.starting import base_data
-from tests.live_site import LiveSite
+from tests.live_site import LiveSite, serving
 from tests.portal_in_process import Portal, settings_for
 from tests.sandboxproc import SandboxProcess
 
@@ -50,12 +48,5 @@ def portal(engine_url: str, sandbox: SandboxProcess) -> Iterator[Portal]:
 @pytest.fixture
 def site(engine_url: str, sandbox: SandboxProcess, tmp_path: Path) -> Iterator[LiveSite]:
     """The application as a real server process with its worker, on each database."""
-    engine = sa.create_engine(engine_url)
-    tune(engine)
-    with writing_session(engine) as session:
-        base_data(session)
-    site = LiveSite(engine_url, engine, sandbox, tmp_path)
-    site.start()
-    yield site
-    site.stop()
-    engine.dispose()
+    with serving(engine_url, sandbox, tmp_path) as site:
+        yield site

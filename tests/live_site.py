@@ -6,8 +6,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,8 @@ import requests
 import sqlalchemy as sa
 
 from donorportal import clock
-from donorportal.db import writing_session
+from donorportal.db import tune, writing_session
+from donorportal.giving.starting import base_data
 from donorportal.jobs.models import Job, JobState
 from donorportal.payments.stripe_gateway import StripeGateway
 from tests.portal_in_process import environment_for
@@ -123,6 +124,22 @@ class LiveSite:
             os.killpg(self._process.pid, number)
         self._process.wait(30)
         self._process = None
+
+
+@contextmanager
+def serving(database_url: str, sandbox: SandboxProcess, folder: Path) -> Iterator[LiveSite]:
+    """Serve from a migrated database, with designations and topics, until the block ends."""
+    engine = sa.create_engine(database_url)
+    tune(engine)
+    with writing_session(engine) as session:
+        base_data(session)
+    site = LiveSite(database_url, engine, sandbox, folder)
+    site.start()
+    try:
+        yield site
+    finally:
+        site.stop()
+        engine.dispose()
 
 
 def _children(pid: int) -> list[int]:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Iterator
 from datetime import date
+from functools import partial
 from typing import Any
 
 import pytest
@@ -54,7 +55,7 @@ def test_no_read_of_the_portal_walks_through_everybody(session: Session) -> None
     assert donor is not None
 
     for name, read in READS.items():
-        plan = plan_of(session, lambda read=read: read(session, donor))
+        plan = plan_of(session, partial(read, session, donor))
         assert scans(plan) == [], name
         if name.endswith("page"):
             assert "ix_gift_history" in plan, name

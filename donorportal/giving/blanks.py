@@ -9,7 +9,6 @@ from collections.abc import Callable
 from datetime import date
 
 from donorportal.giving.catalogue import Offers
-from donorportal.giving.forms import GiftForm
 
 # Stand in for what differs; both are made of letters that are never escaped.
 _KEY = "key-of-this-form"
@@ -21,23 +20,24 @@ class Blanks:
 
     def __init__(self) -> None:
         self._valid_for: tuple[date, Offers] | None = None
-        self._pages: dict[tuple[str, str, str], str] = {}
+        self._pages: dict[tuple[str, ...], str] = {}
 
     def page(
-        self, form: GiftForm, today: date, offers: Offers, render: Callable[[GiftForm], str]
+        self,
+        kind: tuple[str, ...],
+        *,
+        key: str,
+        stamp: str,
+        valid_for: tuple[date, Offers],
+        render: Callable[[str, str], str],
     ) -> str:
-        """Return the page for a *form* in which nothing has been typed."""
-        if self._valid_for != (today, offers):
-            self._valid_for, self._pages = (today, offers), {}
-        kind = (form.frequency, form.currency, form.designation)
+        """Return the empty form of this *kind* with this *key* and *stamp*.
+
+        *render* makes a page from a key and a stamp; it is called for the first of its kind only.
+        """
+        if self._valid_for != valid_for:
+            self._valid_for, self._pages = valid_for, {}
         text = self._pages.get(kind)
         if text is None:
-            blank = GiftForm(
-                frequency=form.frequency,
-                currency=form.currency,
-                designation=form.designation,
-                key=_KEY,
-                stamp=_STAMP,
-            )
-            text = self._pages[kind] = render(blank)
-        return text.replace(_KEY, form.key).replace(_STAMP, form.stamp)
+            text = self._pages[kind] = render(_KEY, _STAMP)
+        return text.replace(_KEY, key).replace(_STAMP, stamp)

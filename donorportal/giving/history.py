@@ -120,22 +120,82 @@ class MonthlyGift:
     designation_name: str
 
 
-_PAST_COLUMNS = (
-    Gift.id,
-    Gift.given_on,
-    Gift.amount_minor,
-    Gift.currency,
-    Gift.refunded_minor,
-    Gift.recurring_gift_id.is_not(None),
-    Designation.name,
-    Receipt.number,
-)
 _PIECE = 500
 _STANDING = (
     RecurringStatus.ACTIVE,
     RecurringStatus.PAST_DUE,
     RecurringStatus.PAUSED,
     RecurringStatus.UNKNOWN,
+)
+# Statements on tables instead of classes, built once: building one for each request would take
+# longer than the database does.
+_gift, _recurring = sa.inspect(Gift).local_table, sa.inspect(RecurringGift).local_table
+_designation, _receipt = sa.inspect(Designation).local_table, sa.inspect(Receipt).local_table
+_of_donor = _gift.c.donor_id == sa.bindparam("donor")
+_is_received = _gift.c.status == GiftStatus.RECEIVED.value
+_RECEIVED: sa.Select[*tuple[Any, ...]] = (
+    sa.select(
+        _gift.c.id,
+        _gift.c.given_on,
+        _gift.c.amount_minor,
+        _gift.c.currency,
+        _gift.c.refunded_minor,
+        _gift.c.recurring_gift_id.is_not(None),
+        _designation.c.name,
+        _receipt.c.number,
+    )
+    .select_from(_gift)
+    .join(_designation, _designation.c.code == _gift.c.designation_code)
+    .outerjoin(_receipt, _receipt.c.gift_id == _gift.c.id)
+    .where(_of_donor, _is_received)
+    .limit(sa.bindparam("most"))
+)
+_NEWEST_FIRST = _RECEIVED.order_by(_gift.c.given_on.desc(), _gift.c.id.desc())
+_OLDEST_FIRST = _RECEIVED.order_by(_gift.c.given_on, _gift.c.id)
+# A gift has a date once its money arrived, so the index leads straight to the few without.
+_COMING = (
+    sa.select(
+        _gift.c.id,
+        _gift.c.created_at,
+        _gift.c.amount_minor,
+        _gift.c.currency,
+        _gift.c.recurring_gift_id.is_not(None),
+        _designation.c.name,
+    )
+    .select_from(_gift)
+    .join(_designation, _designation.c.code == _gift.c.designation_code)
+    .where(_of_donor, _gift.c.given_on.is_(None), _gift.c.status == GiftStatus.PLEDGED.value)
+    .order_by(_gift.c.id.desc())
+)
+_year = sa.extract("year", _gift.c.given_on)
+_TOTALS = (
+    sa.select(
+        sa.cast(_year, sa.Integer),
+        _gift.c.currency,
+        sa.cast(sa.func.sum(_gift.c.amount_minor - _gift.c.refunded_minor), sa.BigInteger),
+        sa.func.count(),
+    )
+    .where(_of_donor, _is_received)
+    .group_by(_year, _gift.c.currency)
+    .order_by(_year.desc(), sa.func.count().desc(), _gift.c.currency)
+)
+_MONTHLY = (
+    sa.select(
+        _recurring.c.id,
+        _recurring.c.amount_minor,
+        _recurring.c.currency,
+        _recurring.c.status,
+        _recurring.c.next_on,
+        _recurring.c.card_last4,
+        _designation.c.name,
+    )
+    .select_from(_recurring)
+    .join(_designation, _designation.c.code == _recurring.c.designation_code)
+    .where(
+        _recurring.c.donor_id == sa.bindparam("donor"),
+        _recurring.c.status.in_([status.value for status in _STANDING]),
+    )
+    .order_by(_recurring.c.id.desc())
 )
 
 
@@ -155,13 +215,12 @@ def gifts_of(
     """
     backwards = before is not None and after is None
     place = after or before
-    query = _received(donor_id, year)
-    key = sa.tuple_(Gift.given_on, Gift.id)
+    query = _within(_OLDEST_FIRST if backwards else _NEWEST_FIRST, year)
     if place is not None:
+        key = sa.tuple_(_gift.c.given_on, _gift.c.id)
         edge = sa.tuple_(sa.literal(place.given_on), sa.literal(place.gift_id))
         query = query.where(key > edge if backwards else key < edge)
-    order = (Gift.given_on, Gift.id) if backwards else (Gift.given_on.desc(), Gift.id.desc())
-    rows = session.execute(query.order_by(*order).limit(limit + 1)).all()
+    rows = session.connection().execute(query, {"donor": donor_id, "most": limit + 1}).all()
     gifts = [PastGift(*row) for row in rows[:limit]]
     if backwards:
         gifts.reverse()
@@ -173,69 +232,27 @@ def gifts_of(
 
 def coming_gifts_of(session: Session, donor_id: int) -> list[ComingGift]:
     """Return the gifts that are authorised and on their way, newest first."""
-    query = (
-        sa.select(
-            Gift.id,
-            Gift.created_at,
-            Gift.amount_minor,
-            Gift.currency,
-            Gift.recurring_gift_id.is_not(None),
-            Designation.name,
-        )
-        .join(Designation, Designation.code == Gift.designation_code)
-        # A gift has a date once its money arrived, so the index leads straight to these few.
-        .where(
-            Gift.donor_id == donor_id,
-            Gift.given_on.is_(None),
-            Gift.status == GiftStatus.PLEDGED,
-        )
-        .order_by(Gift.id.desc())
-    )
+    rows = session.connection().execute(_COMING, {"donor": donor_id})
     return [
         ComingGift(gift_id, asked_at, Money(minor, currency), is_monthly, designation)
-        for gift_id, asked_at, minor, currency, is_monthly, designation in session.execute(query)
+        for gift_id, asked_at, minor, currency, is_monthly, designation in rows
     ]
 
 
 def totals_by_year(session: Session, donor_id: int) -> list[YearTotal]:
     """Return totals net of refunds, the newest year first, the larger number of gifts first."""
-    year = sa.extract("year", Gift.given_on)
-    count = sa.func.count()
-    query = (
-        sa.select(
-            sa.cast(year, sa.Integer),
-            Gift.currency,
-            sa.cast(sa.func.sum(Gift.amount_minor - Gift.refunded_minor), sa.BigInteger),
-            count,
-        )
-        .where(Gift.donor_id == donor_id, Gift.status == GiftStatus.RECEIVED)
-        .group_by(year, Gift.currency)
-        .order_by(year.desc(), count.desc(), Gift.currency)
-    )
-    return [YearTotal(*row) for row in session.execute(query)]
+    rows = session.connection().execute(_TOTALS, {"donor": donor_id})
+    return [YearTotal(*row) for row in rows]
 
 
 def recurring_of(session: Session, donor_id: int) -> list[MonthlyGift]:
     """Return the monthly gifts that stand: active, unpaid, paused or in a state we do not know."""
-    query = (
-        sa.select(
-            RecurringGift.id,
-            RecurringGift.amount_minor,
-            RecurringGift.currency,
-            RecurringGift.status,
-            RecurringGift.next_on,
-            RecurringGift.card_last4,
-            Designation.name,
-        )
-        .join(Designation, Designation.code == RecurringGift.designation_code)
-        .where(RecurringGift.donor_id == donor_id, RecurringGift.status.in_(_STANDING))
-        .order_by(RecurringGift.id.desc())
-    )
+    rows = session.connection().execute(_MONTHLY, {"donor": donor_id})
     return [
         MonthlyGift(
             gift_id, Money(minor, currency), RecurringStatus(status), next_on, last4, designation
         )
-        for gift_id, minor, currency, status, next_on, last4, designation in session.execute(query)
+        for gift_id, minor, currency, status, next_on, last4, designation in rows
     ]
 
 
@@ -260,18 +277,11 @@ def every_gift(
             return
 
 
-def _received(donor_id: int, year: int | None) -> sa.Select[*tuple[Any, ...]]:
-    query: sa.Select[*tuple[Any, ...]] = (
-        sa.select(*_PAST_COLUMNS)
-        .join(Designation, Designation.code == Gift.designation_code)
-        .outerjoin(Receipt, Receipt.gift_id == Gift.id)
-        .where(Gift.donor_id == donor_id, Gift.status == GiftStatus.RECEIVED)
-    )
-    if year is not None:
-        query = query.where(Gift.given_on >= date(year, 1, 1))
-        if year < MAXYEAR:
-            query = query.where(Gift.given_on < date(year + 1, 1, 1))
-    return query
+def _within(query: sa.Select[*tuple[Any, ...]], year: int | None) -> sa.Select[*tuple[Any, ...]]:
+    if year is None:
+        return query
+    query = query.where(_gift.c.given_on >= date(year, 1, 1))
+    return query.where(_gift.c.given_on < date(year + 1, 1, 1)) if year < MAXYEAR else query
 
 
 def _page(gifts: Sequence[PastGift], *, newer: bool, older: bool) -> Page:

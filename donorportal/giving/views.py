@@ -1,5 +1,6 @@
 """The giving pages: home, the form, and what happened to the money."""
 
+from dataclasses import replace
 from datetime import date, timedelta
 from typing import cast
 from uuid import UUID, uuid4
@@ -76,8 +77,7 @@ def _form() -> ResponseReturnValue:
     returning = "again" in request.args and _fill_again(form)
     if returning or not form.is_blank or current_user.donor_id:
         return _page(form, returning=returning)
-    blanks = cast("Blanks", current_app.extensions["blanks"])
-    return blanks.page(form, _today(), offers, _page)
+    return _blank_page(form, offers)
 
 
 def _start() -> ResponseReturnValue:
@@ -203,6 +203,18 @@ def _page(form: GiftForm, *, returning: bool = False) -> str:
         returning=returning,
         signed_in_email=current_user.email if current_user.donor_id else None,
         **presenting.form_context(form, settings(), _offers(), _today()),
+    )
+
+
+def _blank_page(form: GiftForm, offers: Offers) -> str:
+    """Return the form with nothing typed in it, which is the same for everybody."""
+    blanks = cast("Blanks", current_app.extensions["blanks"])
+    return blanks.page(
+        (form.frequency, form.currency, form.designation),
+        key=form.key,
+        stamp=form.stamp,
+        valid_for=(_today(), offers),
+        render=lambda key, stamp: _page(replace(form, key=key, stamp=stamp)),
     )
 
 

@@ -187,3 +187,16 @@ def test_a_declined_card_leaves_history_and_no_gift(portal: Portal) -> None:
     assert (GiftStatus.RECEIVED, None) == (gift.status, gift.failure)
     history = portal.scalars(sa.select(GiftEvent.status).order_by(GiftEvent.id))
     assert ["started", "received"] == history
+
+
+def test_no_answer_at_the_thank_you_page_is_no_claim(portal: Portal) -> None:
+    """While Stripe does not answer, the page neither thanks for money nor says none was taken."""
+    landing = portal.give()
+    portal.sandbox.fault("500_before", method="GET", path="/v1/checkout/sessions", count=3)
+
+    page = portal.land(landing)
+
+    assert 200 == page.status_code
+    assert "still asking the payment service" in page.text
+    assert "Nothing has been charged" not in page.text
+    assert "has arrived" in portal.land(landing).text

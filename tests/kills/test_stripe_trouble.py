@@ -18,9 +18,19 @@ _TRIES = 3
 
 
 @pytest.mark.parametrize(
-    "kind", ["500_before", "500_after", "409", "429", "429_lock", "timeout", "timeout_before"]
+    ("kind", "frequency"),
+    [
+        ("500_before", "once"),
+        ("500_after", "once"),
+        ("500_after", "monthly"),
+        ("409", "once"),
+        ("429", "once"),
+        ("429_lock", "once"),
+        ("timeout", "once"),
+        ("timeout", "monthly"),
+        ("timeout_before", "once"),
+    ],
 )
-@pytest.mark.parametrize("frequency", ["once", "monthly"])
 def test_trying_again_after_trouble_is_one_gift(
     portal: Portal, kind: str, frequency: str
 ) -> None:
