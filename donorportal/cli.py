@@ -14,6 +14,7 @@ from donorportal.access.people import Role
 from donorportal.app import create_app, gateway_for
 from donorportal.config import ConfigurationRefused, Settings
 from donorportal.db import db, writing_session
+from donorportal.mail.transport import Patience, SmtpTransport
 from donorportal.payments.gateway import GatewayRejected, GatewayUnavailable
 
 
@@ -180,6 +181,21 @@ def check_ledger() -> None:
     if found:
         sys.exit(1)
     click.echo("The books balance.")
+
+
+@main.command()
+def doctor() -> None:
+    """Check settings, database, Stripe, mail relay and queues; exit 1 when something fails."""
+    from donorportal import doctor as checks  # noqa: PLC0415 - keeps other commands light
+
+    settings = _settings()
+    transport = SmtpTransport(settings, Patience(connect=5, command=10))
+    failed = False
+    for found in checks.examine(settings, _engine(), gateway_for(settings), transport):
+        click.echo(str(found))
+        failed = failed or found.verdict == checks.Verdict.FAILED
+    if failed:
+        sys.exit(1)
 
 
 @main.group()

@@ -64,6 +64,8 @@ class Settings:
     trusted_proxies: int
     """How many proxies in front of us add to X-Forwarded-For."""
     metrics_token: str | None
+    security_contact: str
+    """Where to report a weakness: a mailto: or https: address."""
     organisation: Organisation
 
     @property
@@ -110,6 +112,7 @@ class Settings:
             embedded_worker=read.choice("EMBEDDED_WORKER", ("on", "off")) == "on",
             trusted_proxies=read.number("TRUSTED_PROXIES", 0, 0, 10),
             metrics_token=read.optional("METRICS_TOKEN"),
+            security_contact=read.contact("SECURITY_CONTACT", read.text("MAIL_FROM")),
             organisation=_organisation(read),
         )
         return _refuse_dangerous(settings)
@@ -216,6 +219,15 @@ class _Reader:
         if "@" not in parseaddr(value)[1] or any(mark in value for mark in "\r\n"):
             raise ConfigurationRefused(f"{name} must be an e-mail address.")
         return value
+
+    def contact(self, name: str, default: str) -> str:
+        """Read an https or an e-mail address, as an address that a link can have."""
+        value = self.text(name, default)
+        if value.startswith("https://"):
+            return self.url(name, default)
+        if "@" not in parseaddr(value)[1] or not value.isprintable():
+            raise ConfigurationRefused(f"{name} must be an e-mail or https address.")
+        return f"mailto:{parseaddr(value)[1]}"
 
     def time_zone(self, name: str, default: str) -> str:
         value = self.text(name, default)

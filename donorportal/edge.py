@@ -7,6 +7,7 @@ import time
 import structlog
 from flask import Flask, Response, g, render_template, request
 from flask.typing import ResponseReturnValue
+from flask_wtf.csrf import CSRFError
 from werkzeug.exceptions import BadRequest, HTTPException
 
 from donorportal import metrics
@@ -174,10 +175,13 @@ _TEXTS = {
 def _refused(error: HTTPException) -> ResponseReturnValue:
     if error.response is not None or (error.code or 500) < 400:  # noqa: PLR2004 - redirects pass
         return error.get_response()
-    status = error.code or 500
+    # A form without our token is refused like one from another site, which it may be.
+    status = 403 if isinstance(error, CSRFError) else error.code or 500
     title, what = _TEXTS.get(status, ("That did not work", error.description or ""))
     if isinstance(error, OtherSite):
         what = error.description or ""
+    if isinstance(error, CSRFError):
+        title, what = "Please try that once more", "The form you sent is no longer valid."
     return _page(status, title, what)
 
 

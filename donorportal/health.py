@@ -1,12 +1,13 @@
 """Whether we are alive and ready, and what operators watch."""
 
+from datetime import timedelta
 from secrets import compare_digest
 
 import sqlalchemy as sa
 from flask import Blueprint, Response, abort, request
 from flask.typing import ResponseReturnValue
 
-from donorportal import metrics, schema
+from donorportal import clock, metrics, schema
 from donorportal.current import settings
 from donorportal.db import db
 
@@ -36,6 +37,19 @@ def readyz() -> ResponseReturnValue:
     if waiting > _STUCK_SECONDS:
         return {"status": "no worker keeps up", "oldest_job_seconds": round(waiting)}, 503
     return {"status": "ok", "oldest_job_seconds": round(waiting)}
+
+
+@bp.get("/.well-known/security.txt")
+def security_txt() -> Response:
+    """Say where to report a weakness (RFC 9116); what was read is good for half a year."""
+    good_until = (clock.now() + timedelta(days=180)).strftime("%Y-%m-%dT00:00:00Z")
+    lines = [
+        f"Contact: {settings().security_contact}",
+        f"Expires: {good_until}",
+        f"Preferred-Languages: {settings().organisation.locale.partition('_')[0]}",
+        f"Canonical: {settings().public_url}{request.path}",
+    ]
+    return Response("\n".join(lines) + "\n", content_type="text/plain; charset=utf-8")
 
 
 @bp.get("/metrics", endpoint="metrics")

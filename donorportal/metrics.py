@@ -22,7 +22,7 @@ def observe(endpoint: str, method: str, status: int, seconds: float) -> None:
 def exposition(connection: sa.Connection) -> bytes:
     """Return everything in Prometheus' text format."""
     lines = [
-        f"donorportal_{name} {value}\n" for name, value in sorted(_waiting(connection).items())
+        f"donorportal_{name} {value}\n" for name, value in sorted(waiting(connection).items())
     ]
     return generate_latest() + "".join(lines).encode()
 
@@ -35,7 +35,8 @@ def oldest_ready_job_seconds(connection: sa.Connection) -> float:
     return max(0.0, (clock.now() - run_at).total_seconds()) if run_at else 0.0
 
 
-def _waiting(connection: sa.Connection) -> dict[str, float]:
+def waiting(connection: sa.Connection) -> dict[str, float]:
+    """Return how much work waits, failed, or was put aside for a person to look at."""
     def count(column: InstrumentedAttribute[str], value: str) -> float:
         return float(connection.scalar(sa.select(sa.func.count()).where(column == value)) or 0)
 

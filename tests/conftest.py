@@ -16,7 +16,6 @@ from playwright.sync_api import Browser, sync_playwright
 from donorportal import schema
 from donorportal.db import tune
 from donorportal.giving import books
-from donorportal.ledger import check
 from tests.browsing import WatchedPage, watch
 from tests.devpg import DevPostgres
 

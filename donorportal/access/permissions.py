@@ -53,6 +53,7 @@ PERMISSIONS: dict[str, dict[str, Permission]] = {
     "giving.thanks": _READ,
     "health.healthz": _READ,
     "health.readyz": _READ,
+    "health.security_txt": _READ,
     "health.metrics": {"GET": Permission.METRICS},
     "portal.overview": {"GET": Permission.DONOR},
     "portal.gifts": {"GET": Permission.DONOR},

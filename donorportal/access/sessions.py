@@ -142,7 +142,7 @@ def whoever() -> SignedIn | Visitor:
     return cast("SignedIn | Visitor", current_user)
 
 
-class _Manager(LoginManager):  # type: ignore[misc] - the library has no types
+class _Manager(LoginManager):  # type: ignore[misc]  # The library has no types.
     def _update_remember_cookie(self, response: Response) -> Response:
         # We set no such cookie; looking for it would make every file's answer vary by cookie.
         return response

@@ -90,6 +90,16 @@ class SmtpTransport:
             }
         )
 
+    def greet(self) -> None:
+        """Connect, secure the connection and sign in, and leave again without sending anything.
+
+        Raises:
+            MailDeferred: Any of it failed; the text says what.
+
+        """
+        with Connection(self._relay, self._hello, self._patience):
+            pass
+
     def send(self, outgoing: Outgoing) -> str:
         """See `Transport.send`."""
         try:

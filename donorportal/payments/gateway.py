@@ -192,6 +192,27 @@ class ReceivedEvent:
     payload: str = field(repr=False)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """An address to which the payment service sends events."""
+
+    url: str
+    enabled: bool
+    api_version: str | None
+    missing: frozenset[str]
+    """The types of events that we need and it does not send."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetUp:
+    """What the payment service's account is set up with, as far as it concerns us."""
+
+    endpoints: tuple[Endpoint, ...]
+    missing_products: tuple[str, ...]
+    ahead_seconds: float
+    """By how much our clock is ahead of the service's; to within a second."""
+
+
 class SignatureRefused(Exception):  # noqa: N818 - the same
     """The event was not signed by the payment service, or too long ago."""
 

@@ -8,6 +8,7 @@ import json
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from email.utils import parsedate_to_datetime
 from typing import Any, cast
 
 import stripe
@@ -20,6 +21,7 @@ from donorportal.payments.gateway import (
     Checkout,
     CheckoutRequest,
     CheckoutState,
+    Endpoint,
     Fee,
     GatewayFailed,
     GatewayRejected,
@@ -31,6 +33,7 @@ from donorportal.payments.gateway import (
     PaymentState,
     ReceivedEvent,
     Returned,
+    SetUp,
     SignatureRefused,
     Subscription,
 )
@@ -173,6 +176,32 @@ class StripeGateway:
             )
         return str(endpoint.secret)
 
+    def read_set_up(self) -> SetUp:
+        """Say how the account is set up for us; nothing is changed.
+
+        Raises:
+            GatewayUnavailable: No definite answer.
+            GatewayRejected: Stripe refused, for example for a wrong key.
+
+        """
+        with _translated():
+            listed = self._client.v1.webhook_endpoints.list({"limit": 100})
+            ahead_seconds = _ahead_seconds(listed)
+            products = (PRODUCT_ONCE, PRODUCT_MONTHLY)
+            return SetUp(
+                endpoints=tuple(_endpoint(endpoint) for endpoint in listed.data),
+                missing_products=tuple(one for one in products if not self._has_product(one)),
+                ahead_seconds=ahead_seconds,
+            )
+
+    def _has_product(self, product_id: str) -> bool:
+        try:
+            return self._client.v1.products.retrieve(product_id).active
+        except stripe.InvalidRequestError as error:
+            if error.http_status == 404:  # noqa: PLR2004 - HTTP's number for "not found"
+                return False
+            raise
+
     def _ensure_product(self, product_id: str, name: str) -> None:
         try:
             self._client.v1.products.create({"id": product_id, "name": name})
@@ -286,6 +315,21 @@ def checkout_params(request: CheckoutRequest) -> Any:
         "line_items": [{"quantity": 1, "price_data": amount}],
         "payment_intent_data": {"metadata": metadata},
     }
+
+
+def _endpoint(endpoint: stripe.WebhookEndpoint) -> Endpoint:
+    sent = set(endpoint.enabled_events)
+    return Endpoint(
+        url=endpoint.url,
+        enabled=endpoint.status == "enabled",
+        api_version=endpoint.api_version,
+        missing=frozenset() if "*" in sent else frozenset(EVENT_TYPES) - sent,
+    )
+
+
+def _ahead_seconds(answer: Any) -> float:
+    said = answer.last_response.headers.get("Date")
+    return time.time() - parsedate_to_datetime(said).timestamp() if said else 0.0
 
 
 def _with(observed: Observation, *, checkout: Checkout) -> Observation:

@@ -76,8 +76,8 @@ def test_h12_https_is_insisted_on_where_donors_reach_us_by_it(portal: Portal) ->
     client = app.test_client()
     there = {"base_url": "https://give.example.org"}
 
-    page = client.get("/", **there)  # type: ignore[arg-type]
-    form = client.get("/sign-in", **there)  # type: ignore[arg-type]
+    page = client.get("/", **there)
+    form = client.get("/sign-in", **there)
     with app.app_context():
         db.engine.dispose()
 

@@ -23,7 +23,7 @@ _TRIBUTE = "Grandmother Quetzal"
 def test_h13_a_whole_journey_leaves_nothing_personal_in_the_log(
     site: LiveSite, page: WatchedPage
 ) -> None:
-    """H13: giving, paying, being thanked and signing in are logged without who, and line by line."""
+    """H13: giving, paying and signing in are logged without who, one record a line."""
     walk = Walk(page, site)
     walk.open_form("?campaign=canary-campaign")
     walk.fill("50", _EMAIL, _NAME)

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from werkzeug.datastructures import MultiDict
 
-from donorportal.access import signing_in
+from donorportal.access import second_factor, signing_in
 from donorportal.access.people import Realm
 from donorportal.access.permissions import own_path
 from donorportal.config import Settings
@@ -69,6 +69,8 @@ _VALIDATORS: dict[str, Callable[[str], Any]] = {
     "amount in French": lambda text: parse_amount(text, "EUR", "fr_FR"),
     "amount in yen": lambda text: parse_amount(text, "JPY", "ja_JP"),
     "cursor": Cursor.parse,
+    "code of the second step": lambda text: second_factor._step_of(_SETTINGS, "salt", text),
+    "token of a link": lambda text: signing_in._nonce_of(_SETTINGS, Realm.DONOR, text),
     "own path": own_path,
     "path of ours": lambda text: own_path("/" + text),
     "campaign": forms._code,

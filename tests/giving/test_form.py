@@ -284,11 +284,14 @@ def test_a_second_monthly_gift_is_mentioned_in_its_receipt(portal: Portal) -> No
     assert "$30" in newest["text"]
 
 
-@pytest.mark.parametrize("fault", ["500_before", "timeout"])
+@pytest.mark.parametrize(("fault", "attempts"), [("500_before", 2), ("timeout", 1)])
 def test_l8_no_answer_from_stripe_is_a_clear_page_and_one_session(
-    portal: Portal, fault: str
+    portal: Portal, fault: str, attempts: int
 ) -> None:
-    """When Stripe does not answer, nothing is charged; trying again leads to one page."""
+    """When Stripe does not answer, nothing is charged; trying again leads to one page.
+
+    Stripe repeats an error of its own for a day, so only a silence is asked again under its key.
+    """
     portal.sandbox.fault(fault, method="POST", path=_STRIPE, count=3)
     form = portal.form()
     client = portal.client()
@@ -300,7 +303,7 @@ def test_l8_no_answer_from_stripe_is_a_clear_page_and_one_session(
     assert "Nothing was charged" in failed.text
     assert form["key"] == hidden(failed.text, "key")
     assert 303 == again.status_code
-    assert [1] == portal.scalars(sa.select(Gift.checkout_attempt))
+    assert [attempts] == portal.scalars(sa.select(Gift.checkout_attempt))
 
 
 def test_c11_an_old_attempt_asks_stripe_before_it_starts_anew(portal: Portal) -> None:

@@ -197,6 +197,6 @@ def test_no_answer_at_the_thank_you_page_is_no_claim(portal: Portal) -> None:
     page = portal.land(landing)
 
     assert 200 == page.status_code
-    assert "still asking the payment service" in page.text
+    assert "We cannot see your payment yet" in page.text
     assert "Nothing has been charged" not in page.text
     assert "has arrived" in portal.land(landing).text

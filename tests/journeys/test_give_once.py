@@ -146,6 +146,24 @@ def test_c2_a_second_gift_at_once_is_asked_about(walk: Walk) -> None:
     assert len(walk.receipts(2)) == 2
 
 
+def test_when_stripe_does_not_answer_nothing_typed_is_lost(walk: Walk) -> None:
+    """The donor is told that nothing was charged, and one more press goes on to pay."""
+    walk.sandbox.fault("500_after", path="/v1/checkout/sessions")
+    walk.open_form()
+    walk.fill("50")
+    walk.press()
+    walk.page.get_by_role("heading", name="The payment service does not answer").wait_for()
+    told = walk.page.locator("main").inner_text()
+    walk.page.get_by_role("button", name="Try again").click()
+    walk.at_checkout()
+    walk.pay()
+    walk.at_thanks()
+
+    assert "Nothing was charged" in told
+    assert walk.charges() == [(5000, "usd")]
+    assert walk.site.rows(sa.select(Gift.email, Gift.status)) == [(EMAIL, GiftStatus.RECEIVED)]
+
+
 @pytest.mark.parametrize("timing", ["before", "after", "never"])
 def test_c7_the_thank_you_page_knows_whenever_the_webhook_comes(walk: Walk, timing: str) -> None:
     """C7: the donor is thanked at once, and the books say the same before and after the event."""

@@ -20,8 +20,12 @@ from tests.live_site import LiveSite, serving
 from tests.portal_in_process import settings_for
 from tests.sandboxproc import SandboxProcess, eventually
 
-_RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
-_SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
+_TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+_SCHEMES: dict[Literal["light", "dark"], dict[str, Any]] = {
+    "light": {"type": "tag", "values": _TAGS},
+    # The dark scheme is the same page in other colours.
+    "dark": {"type": "rule", "values": ["color-contrast", "link-in-text-block"]},
+}
 _WIDTHS = (360, 1280)
 _HUMAN_MILLISECONDS = 1100
 _STAFF = "umber.tagus@example.org"
@@ -46,15 +50,15 @@ class Looker:
 
     def look(self) -> None:
         """Look at the page that is open, with everything on it unfolded."""
-        heading = self.page.locator("h1").inner_text()
+        heading = self.page.locator("h1").first.inner_text()
         self.seen.append(heading)
         self.page.evaluate("document.querySelectorAll('details').forEach(d => (d.open = true))")
         self.page.evaluate(Axe().axe_script)
-        for scheme in _SCHEMES:
+        for scheme, rules in _SCHEMES.items():
             self.page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
             for width in _WIDTHS:
                 self.page.set_viewport_size({"width": width, "height": 800})
-                found = self.page.evaluate("rules => axe.run({runOnly: rules})", _RULES)
+                found = self.page.evaluate("rules => axe.run({runOnly: rules})", rules)
                 self.wrong += [
                     (heading, scheme, width, each["id"], each["nodes"][0]["html"])
                     for each in found["violations"]
@@ -122,7 +126,7 @@ def test_the_pages_of_giving_are_accessible(looker: Looker) -> None:
 
     assert looker.wrong == []
     assert looker.seen == [
-        "People should be free",
+        "Freedom, one door at a time",
         "Open a door to freedom",
         "Open a door to freedom",
         "There is nothing here",

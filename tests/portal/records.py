@@ -8,7 +8,10 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from donorportal.donors.models import Donor
-from donorportal.giving.models import Designation, Gift, Receipt, RecurringGift
+from donorportal.giving import receipts
+from donorportal.giving.models import Designation, Gift, RecurringGift, Refund
+from donorportal.ledger import accounts
+from donorportal.ledger.posting import move, post
 
 _LONG_AGO = datetime(2020, 1, 2, 12, tzinfo=UTC)
 
@@ -26,21 +29,37 @@ def donor(session: Session, email: str = "indigo.loire@example.org", name: str =
 
 
 def gift(session: Session, donor_id: int | None, given_on: date | None, **values: Any) -> int:
-    """Write one gift of $50, received on *given_on* or else on its way, and return the id."""
+    """Write one gift of $50, received on *given_on* or else on its way, and return the id.
+
+    A received gift is in the ledger and has the next receipt number of its year.
+    """
     status = "received" if given_on else "pledged"
     dated = {"status": status, "given_on": given_on, "received_at": given_on and _LONG_AGO}
-    return _written(session, Gift, _asked(donor_id) | dated | values)
+    charge = {"charge_remote_id": f"ch_{uuid4().hex}" if given_on else None}
+    gift_id = _written(session, Gift, _asked(donor_id) | dated | charge | values)
+    if given_on:
+        _book(session, session.get_one(Gift, gift_id))
+    return gift_id
+
+
+def _book(session: Session, gift: Gift) -> None:
+    post(
+        session,
+        source=f"charge:{gift.charge_remote_id}",
+        effective_on=gift.given_on or date.min,
+        lines=move(gift.amount, debit=accounts.CLEARING, credit=accounts.gifts("rescue")),
+    )
+    receipts.issue(session, gift)
+    if gift.refunded_minor:
+        refund = {"amount_minor": gift.refunded_minor, "currency": gift.currency}
+        dates = {"refunded_on": gift.given_on, "created_at": _LONG_AGO}
+        _written(session, Refund, {"gift_id": gift.id, "status": "succeeded"} | refund | dates)
+    session.flush()  # What is read next goes past the session's objects.
 
 
 def monthly(session: Session, donor_id: int, **values: Any) -> int:
     """Write one active monthly gift of $50 and return the id."""
     return _written(session, RecurringGift, _asked(donor_id) | {"status": "active"} | values)
-
-
-def receipt(session: Session, gift_id: int, number: str) -> None:
-    """Write the receipt of one gift."""
-    values = {"gift_id": gift_id, "number": number, "year": 2026, "serial": gift_id}
-    session.execute(sa.insert(Receipt).values(issued_at=_LONG_AGO, **values))
 
 
 def _asked(donor_id: int | None) -> dict[str, Any]:

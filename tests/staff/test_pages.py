@@ -275,7 +275,7 @@ def test_g9_a_press_without_the_forms_token_does_nothing(
         colleague.get(path).status_code,
     ]
 
-    assert statuses == [400, 400, 400, 405]
+    assert statuses == [403, 403, 403, 405]
     with Session(doorstep.engine) as session:
         assert session.scalars(sa.select(Job.state).where(Job.id == job)).one() == JobState.DEAD
 
@@ -303,7 +303,7 @@ def test_g9_nobody_is_signed_in_by_another_site(doorstep: Doorstep) -> None:
 
     answer = browser.post("/sign-in/code", data={"code": doorstep.code()})
 
-    assert answer.status_code == 400
+    assert answer.status_code == 403
 
 
 def test_counting_stops_where_it_tells_nobody_anything(doorstep: Doorstep) -> None:

@@ -200,7 +200,7 @@ def test_d9_stripe_out_of_reach_is_tried_again(portal: Portal) -> None:
     ((attempts, error),) = portal.rows(
         sa.select(Job.attempts, Job.error).where(Job.task == "webhooks.process")
     )
-    assert (1, True) == (attempts, "GatewayUnavailable" in str(error))
+    assert (1, True) == (attempts, "GatewayFailed" in str(error))
     with portal.engine.begin() as connection:
         connection.execute(sa.update(Job).values(run_at=Job.created_at))
     portal.work()
