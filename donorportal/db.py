@@ -108,14 +108,15 @@ def tune(engine: sa.Engine) -> None:
         connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
 
 
-def upsert(session: Session, table: type[Any]) -> postgresql.Insert:
+def upsert(session: Session, of: type[Any]) -> postgresql.Insert:
     """Return an INSERT that can say what happens on a conflict, for the session's database.
 
-    Both engines speak the same dialect here; the annotation names one of them.
+    Both engines speak the same dialect here; the annotation names one of them. The statement is
+    about the table, not the mapped class: rows are written without the ORM's bookkeeping.
     """
     if session.get_bind().dialect.name == "sqlite":
-        return cast("postgresql.Insert", sqlite.insert(table))
-    return postgresql.insert(table)
+        return cast("postgresql.Insert", sqlite.insert(of.__table__))
+    return postgresql.insert(of.__table__)
 
 
 def _replace_dead_connections(engine: sa.Engine) -> None:

@@ -21,9 +21,7 @@ def observe(endpoint: str, method: str, status: int, seconds: float) -> None:
 
 def exposition(connection: sa.Connection) -> bytes:
     """Return everything in Prometheus' text format."""
-    lines = [
-        f"donorportal_{name} {value}\n" for name, value in sorted(waiting(connection).items())
-    ]
+    lines = [f"donorportal_{name} {value}\n" for name, value in sorted(waiting(connection).items())]
     return generate_latest() + "".join(lines).encode()
 
 
@@ -37,6 +35,7 @@ def oldest_ready_job_seconds(connection: sa.Connection) -> float:
 
 def waiting(connection: sa.Connection) -> dict[str, float]:
     """Return how much work waits, failed, or was put aside for a person to look at."""
+
     def count(column: InstrumentedAttribute[str], value: str) -> float:
         return float(connection.scalar(sa.select(sa.func.count()).where(column == value)) or 0)
 

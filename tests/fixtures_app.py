@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from donorportal.app import create_app
 from donorportal.db import db, writing_session
 from donorportal.giving.starting import base_data

@@ -41,6 +41,7 @@ ROLES: dict[Permission, frozenset[Role]] = {
 
 _READ = {"GET": Permission.PUBLIC}
 _FORM = {"GET": Permission.PUBLIC, "POST": Permission.PUBLIC}
+_OWN_FORM = {"GET": Permission.DONOR, "POST": Permission.DONOR}
 
 PERMISSIONS: dict[str, dict[str, Permission]] = {
     "access.sign_in": _FORM,
@@ -58,6 +59,9 @@ PERMISSIONS: dict[str, dict[str, Permission]] = {
     "portal.overview": {"GET": Permission.DONOR},
     "portal.gifts": {"GET": Permission.DONOR},
     "portal.gifts_csv": {"GET": Permission.DONOR},
+    "portal.partner": {"GET": Permission.DONOR},
+    "portal.partner_amount": _OWN_FORM,
+    "portal.partner_end": _OWN_FORM,
     "staff.sign_in": _FORM,
     "staff.code": _FORM,
     "staff.link": _FORM,

@@ -7,15 +7,16 @@ form again finds the same row and asks for the same page.
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from functools import lru_cache
+from typing import Any, cast
 from uuid import UUID, uuid4
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from donorportal import clock
 from donorportal.config import Settings
-from donorportal.db import upsert
 from donorportal.giving.intent import CONSENT_WORDING, GiftIntent
 from donorportal.giving.models import Asked, Gift, GiftStatus, RecurringGift
 from donorportal.money import Money
@@ -58,20 +59,12 @@ class Started:
 
 def start(session: Session, intent: GiftIntent) -> Started:
     """Store the intent, or find what the same form stored before."""
-    table = _table(intent.monthly)
     now, reference = clock.now(), uuid4()
-    row_id = session.scalar(
-        upsert(session, table)
-        .values(
-            public_id=reference,
-            key=intent.key,
-            created_at=now,
-            checkout_asked_at=now,
-            **_typed(intent, now),
-        )
-        .on_conflict_do_nothing(index_elements=["key"])
-        .returning(table.id)
-    )
+    connection = session.connection()
+    values = {"public_id": reference, "key": intent.key, "created_at": now}
+    values |= {"checkout_asked_at": now, **_typed(intent, now)}
+    insert = _insert(intent.monthly, connection.dialect.name)
+    row_id = connection.execute(insert, values).scalar()
     if row_id is None:
         return _again(session, intent, now)
     return Started(
@@ -104,11 +97,16 @@ def request_for(intent: GiftIntent, started: Started, settings: Settings) -> Che
 def opened(session: Session, started: Started, page: Checkout) -> None:
     """Remember the page that was opened for a stored gift."""
     table = _table(started.monthly)
-    session.execute(
+    # The page that this one replaces may have been reported as closed in the meantime.
+    closed = table.status == GiftStatus.ABANDONED
+    session.connection().execute(
         sa.update(table)
         .where(table.id == started.row_id, table.checkout_attempt == started.attempt)
-        .values(checkout_remote_id=page.remote_id, checkout_url=page.url)
-        .execution_options(synchronize_session=False)
+        .values(
+            checkout_remote_id=page.remote_id,
+            checkout_url=page.url,
+            status=sa.case((closed, GiftStatus.STARTED), else_=table.status),
+        )
     )
 
 
@@ -157,6 +155,14 @@ def abandoned_form(session: Session, reference: UUID) -> dict[str, Any] | None:
 
 def _table(monthly: bool) -> type[Asked]:
     return RecurringGift if monthly else Gift
+
+
+@lru_cache
+def _insert(monthly: bool, dialect: str) -> sa.Executable:
+    """Return the statement that stores an attempt; built once, since every gift begins with it."""
+    table = cast("sa.Table", _table(monthly).__table__)  # type: ignore[attr-defined]
+    insert = sqlite.insert(table) if dialect == "sqlite" else postgresql.insert(table)
+    return insert.on_conflict_do_nothing(index_elements=["key"]).returning(table.c.id)
 
 
 def _typed(intent: GiftIntent, now: datetime) -> dict[str, Any]:

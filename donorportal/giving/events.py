@@ -6,7 +6,15 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from donorportal import clock
-from donorportal.giving.models import Asked, Gift, GiftEvent, RecurringGiftEvent
+from donorportal.giving.models import (
+    Asked,
+    Gift,
+    GiftEvent,
+    GiftStatus,
+    RecurringGift,
+    RecurringGiftEvent,
+)
+from donorportal.payments.gateway import Checkout, CheckoutState
 
 
 def note(
@@ -24,3 +32,14 @@ def note(
     else:
         statement = sa.insert(RecurringGiftEvent).values(recurring_gift_id=row_id)
     session.execute(statement.values(at=clock.now(), status=status, cause=cause, detail=detail))
+
+
+def abandon_closed(
+    session: Session, asked: Gift | RecurringGift, page: Checkout | None, *, cause: str
+) -> None:
+    """End an attempt whose page closed before anybody paid; a replaced page ends nothing."""
+    closed = page is not None and page.state is CheckoutState.EXPIRED
+    current = page is not None and page.remote_id == asked.checkout_remote_id
+    if closed and current and asked.status == GiftStatus.STARTED:
+        asked.status = GiftStatus.ABANDONED
+        note(session, type(asked), asked.id, GiftStatus.ABANDONED, cause=cause)

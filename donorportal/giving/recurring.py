@@ -9,10 +9,9 @@ from donorportal import clock
 from donorportal.config import Settings
 from donorportal.donors.addresses import parse_email
 from donorportal.donors.matching import find_or_create
-from donorportal.giving.events import note
-from donorportal.giving.models import RecurringGift, RecurringStatus
+from donorportal.giving.events import abandon_closed, note
+from donorportal.giving.models import RecurringGift, RecurringGiftEvent, RecurringStatus
 from donorportal.payments.gateway import (
-    CheckoutState,
     Invoice,
     Observation,
     Payment,
@@ -39,33 +38,30 @@ def converge(
     giver = _lock(session, seen)
     if giver is None:
         return None
-    if seen.subscription is not None:
+    if seen.subscription is None:
+        abandon_closed(session, giver, seen.checkout, cause=cause)
+    elif giver.status not in _LIVE or giver.remote_id == seen.subscription.remote_id:
+        # Two pages of one form can both be paid; while the first subscription lives, the row is it.
         _follow(session, giver, seen.subscription, cause, settings)
-    elif (
-        seen.checkout is not None
-        and seen.checkout.state is CheckoutState.EXPIRED
-        and seen.checkout.remote_id == giver.checkout_remote_id
-        and giver.status == RecurringStatus.STARTED
-    ):
-        giver.status = RecurringStatus.ABANDONED
-        note(session, RecurringGift, giver.id, giver.status, cause=cause)
     return giver
 
 
 def note_failed_charge(
     session: Session, giver: RecurringGift, invoice: Invoice, payment: Payment, *, cause: str
 ) -> None:
-    """Keep the fact that a month's charge did not go through."""
-    if payment.failure is not None:
-        note(
-            session,
-            RecurringGift,
-            giver.id,
-            giver.status,
-            cause=cause,
-            invoice=invoice.remote_id,
-            failure=payment.failure,
-        )
+    """Keep the fact that a month's charge did not go through, once for each charge."""
+    if payment.failure is None:
+        return
+    failed = {
+        "invoice": invoice.remote_id,
+        "charge": payment.charge_id,
+        "failure": payment.failure,
+    }
+    noted = sa.select(RecurringGiftEvent.detail).where(
+        RecurringGiftEvent.recurring_gift_id == giver.id
+    )
+    if failed not in session.scalars(noted).all():
+        note(session, RecurringGift, giver.id, giver.status, cause=cause, **failed)
 
 
 def other_active(session: Session, giver: RecurringGift) -> RecurringGift | None:
@@ -97,8 +93,10 @@ def _lock(session: Session, seen: Observation) -> RecurringGift | None:
     subscription_id = (seen.subscription and seen.subscription.remote_id) or (
         seen.checkout and seen.checkout.subscription_id
     )
-    by_subscription = sa.select(RecurringGift).where(RecurringGift.remote_id == subscription_id)
-    giver = session.scalar(by_subscription.with_for_update())
+    giver = None
+    if subscription_id:
+        by_subscription = sa.select(RecurringGift).where(RecurringGift.remote_id == subscription_id)
+        giver = session.scalar(by_subscription.with_for_update())
     reference = _reference(seen)
     if giver is None and reference is not None:
         by_reference = sa.select(RecurringGift).where(RecurringGift.public_id == reference)

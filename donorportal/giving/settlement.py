@@ -16,13 +16,12 @@ from donorportal.config import Settings
 from donorportal.donors.addresses import parse_email
 from donorportal.donors.matching import find_or_create
 from donorportal.giving import receipts, recurring
-from donorportal.giving.events import note
-from donorportal.giving.models import Gift, GiftStatus, RecurringGift
+from donorportal.giving.events import abandon_closed, note
+from donorportal.giving.models import Gift, GiftStatus, RecurringGift, RecurringStatus
 from donorportal.giving.refunds import apply_refunds
 from donorportal.ledger import accounts
 from donorportal.ledger.posting import move, post
 from donorportal.payments.gateway import (
-    CheckoutState,
     Fee,
     Invoice,
     Observation,
@@ -61,7 +60,7 @@ def settle(session: Session, seen: Observation, *, cause: str, settings: Setting
     for thing in (seen.checkout, seen.payment, seen.invoice, seen.subscription):
         if thing is not None and thing.livemode != settings.livemode:
             return Outcome("test and live mode are mixed up")
-    if seen.subscription is not None or (seen.checkout and seen.checkout.subscription_id):
+    if seen.subscription is not None or (seen.checkout and seen.checkout.monthly):
         return _settle_recurring(session, seen, cause, settings)
     return _settle_once(session, seen, cause, settings)
 
@@ -72,13 +71,19 @@ def _settle_recurring(
     giver = recurring.converge(session, seen, cause=cause, settings=settings)
     if giver is None:
         return Outcome("a subscription that no monthly gift of ours started")
-    if seen.invoice is None or seen.payment is None:
-        return Outcome()
-    if not seen.invoice.paid:
+    concern = None
+    if giver.status == RecurringStatus.UNKNOWN:
+        concern = f"Stripe reports a state we do not know: {giver.remote_status}"
+    if seen.invoice is None:
+        return Outcome(concern)
+    if seen.payment is None:
+        return Outcome("an invoice was paid without a payment" if seen.invoice.paid else concern)
+    if not seen.invoice.paid or seen.payment.state is not PaymentState.SUCCEEDED:
         recurring.note_failed_charge(session, giver, seen.invoice, seen.payment, cause=cause)
-        return Outcome()
+        return Outcome(concern)
     gift = _gift_of_invoice(session, giver, seen.invoice)
-    return _receive(session, gift, seen.payment, cause=cause, settings=settings, giver=giver)
+    booked = _receive(session, gift, seen.payment, cause=cause, settings=settings, giver=giver)
+    return Outcome(booked.concern or concern)
 
 
 def _settle_once(session: Session, seen: Observation, cause: str, settings: Settings) -> Outcome:
@@ -87,7 +92,7 @@ def _settle_once(session: Session, seen: Observation, cause: str, settings: Sett
     if gift is None:
         return Outcome("a payment that no gift of ours started")
     if seen.payment is None:
-        _follow_checkout(session, gift, seen, cause)
+        abandon_closed(session, gift, seen.checkout, cause=cause)
         return Outcome()
     if seen.payment.state is PaymentState.SUCCEEDED:
         gift = _gift_of_payment(session, gift, seen.payment)
@@ -117,6 +122,8 @@ def _gift_of_invoice(session: Session, giver: RecurringGift, invoice: Invoice) -
         gift.amount_minor = invoice.amount.minor
         gift.currency = invoice.amount.currency
         gift.fee_cover_minor = min(giver.fee_cover_minor, gift.amount_minor - 1)
+        if invoice.subscription_id != giver.remote_id:
+            gift.needs_look = "The same form started two monthly gifts. Is one to be ended?"
         session.add(gift)
         session.flush()  # Its id is needed for the history.
     return gift
@@ -240,36 +247,31 @@ def _post_fee(session: Session, gift: Gift, fee: Fee) -> None:
         )
 
 
-def _follow_checkout(session: Session, gift: Gift, seen: Observation, cause: str) -> None:
-    """End an attempt whose page closed without a payment."""
-    expired = seen.checkout is not None and seen.checkout.state is CheckoutState.EXPIRED
-    current = seen.checkout is not None and seen.checkout.remote_id == gift.checkout_remote_id
-    if expired and current and gift.status == GiftStatus.STARTED:
-        gift.status = GiftStatus.ABANDONED
-        note(session, Gift, gift.id, GiftStatus.ABANDONED, cause=cause)
-
-
 def _follow_payment(
     session: Session, gift: Gift, seen: Observation, payment: Payment, cause: str
 ) -> Outcome:
     """Keep what we know about money that is not there yet, or that will not come."""
     if payment.state is PaymentState.UNKNOWN:
-        gift.needs_look = f"Stripe reports a state we do not know: {payment.remote_state}"
-        return Outcome(gift.needs_look)
-    if gift.status == GiftStatus.RECEIVED:
+        return Outcome(f"Stripe reports a state we do not know: {payment.remote_state}")
+    other = gift.status == GiftStatus.PLEDGED and gift.payment_remote_id != payment.remote_id
+    if other or gift.status == GiftStatus.RECEIVED:
         return Outcome()
-    status = _status_of(gift, seen, payment)
+    status = _status_of(gift, payment)
+    if status == GiftStatus.PLEDGED:
+        gift.payment_remote_id = payment.remote_id
+        gift.donor_id = find_or_create(session, parse_email(gift.email), gift.name)
     if (status, payment.failure) != (gift.status, gift.failure):
         gift.status, gift.failure = status, payment.failure
         note(session, Gift, gift.id, status, cause=cause, failure=payment.failure)
+    abandon_closed(session, gift, seen.checkout, cause=cause)
     return Outcome()
 
 
-def _status_of(gift: Gift, seen: Observation, payment: Payment) -> GiftStatus:
+def _status_of(gift: Gift, payment: Payment) -> GiftStatus:
+    """Return what a payment without money makes of the gift.
+
+    One that was canceled ends nothing by itself: its page closed, perhaps to be replaced.
+    """
     if payment.state is PaymentState.PROCESSING:
         return GiftStatus.PLEDGED
-    if gift.status == GiftStatus.PLEDGED or payment.state is PaymentState.CANCELED:
-        return GiftStatus.FAILED
-    if seen.checkout and seen.checkout.state is CheckoutState.EXPIRED:
-        return GiftStatus.ABANDONED
-    return GiftStatus(gift.status)
+    return GiftStatus.FAILED if gift.status == GiftStatus.PLEDGED else GiftStatus(gift.status)

@@ -30,7 +30,12 @@ from donorportal.giving.intent import GiftIntent
 from donorportal.giving.outcome import LastGift
 from donorportal.giving.settlement import settle
 from donorportal.limits.counting import network_of
-from donorportal.payments.gateway import GatewayFailed, GatewayRejected, GatewayUnavailable
+from donorportal.payments.gateway import (
+    CheckoutState,
+    GatewayFailed,
+    GatewayRejected,
+    GatewayUnavailable,
+)
 
 bp = Blueprint("giving", __name__)
 log = structlog.get_logger()
@@ -128,13 +133,14 @@ def _to_payment(form: GiftForm, intent: GiftIntent, started: Started) -> Respons
 
 def _settle_superseded(remote_id: str) -> bool:
     """Close a page that is about to be replaced; True if it turns out that somebody paid on it."""
-    seen = gateway().observe(remote_id)
-    if seen is not None and seen.checkout is not None and seen.checkout.paid:
-        with unit_of_work() as session:
-            settle(session, seen, cause="giving form", settings=settings())
-        return True
+    # Closed first: what is asked before that may be overtaken by the donor's payment.
     gateway().expire_checkout(remote_id)
-    return False
+    seen = gateway().observe(remote_id)
+    if seen is None or seen.checkout is None or seen.checkout.state is not CheckoutState.COMPLETE:
+        return False
+    with unit_of_work() as session:
+        settle(session, seen, cause="giving form", settings=settings())
+    return True
 
 
 def _ask_and_settle(remote_id: str) -> str:

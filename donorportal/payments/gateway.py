@@ -71,6 +71,7 @@ class Checkout:
     remote_id: str
     url: str | None
     state: CheckoutState
+    monthly: bool
     reference: str | None
     paid: bool
     """The money is there, not only promised."""
@@ -231,6 +232,25 @@ class Gateway(Protocol):
 
     def expire_checkout(self, remote_id: str) -> None:
         """Close a page that nobody has paid on; closing it again changes nothing.
+
+        Raises:
+            GatewayUnavailable: No definite answer.
+
+        """
+
+    def change_amount(self, subscription_id: str, amount: Money, *, key: str) -> None:
+        """Let a monthly gift charge *amount* from its next charge on; nothing is charged now.
+
+        Raises:
+            GatewayUnavailable: No definite answer.
+            GatewayRejected: It has ended, or is in another currency.
+
+        """
+
+    def end_subscription(self, subscription_id: str) -> None:
+        """Let a monthly gift charge nothing more, open charges included.
+
+        Ending what has ended changes nothing, so that no key is needed.
 
         Raises:
             GatewayUnavailable: No definite answer.

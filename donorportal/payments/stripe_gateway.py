@@ -42,6 +42,7 @@ from donorportal.payments.gateway import (
 PRODUCT_ONCE = "donorportal_gift"
 PRODUCT_MONTHLY = "donorportal_monthly_gift"
 
+_EVERY_MONTH = {"recurring": {"interval": "month"}}
 # How long ago, or ahead, an event may have been signed. Stripe's SDK only looks back.
 _TOLERANCE_SECONDS = 300
 _PAYMENT_STATES = {
@@ -111,6 +112,30 @@ class StripeGateway:
         except GatewayRejected:
             # Stripe refuses to expire what is no longer open, which is what we wanted.
             return
+
+    def change_amount(self, subscription_id: str, amount: Money, *, key: str) -> None:
+        """Change what the next charges are; see ``Gateway.change_amount``."""
+        with _translated():
+            subscription = self._client.v1.subscriptions.retrieve(subscription_id)
+            price: Any = _price(amount, PRODUCT_MONTHLY) | _EVERY_MONTH
+            item: Any = {"id": subscription["items"].data[0].id, "price_data": price, "quantity": 1}
+            self._client.v1.subscriptions.update(
+                subscription_id,
+                {"items": [item], "proration_behavior": "none"},
+                {"idempotency_key": key},
+            )
+
+    def end_subscription(self, subscription_id: str) -> None:
+        """Cancel now and void what is still open; see ``Gateway.end_subscription``."""
+        with _translated():
+            with _unless_gone():
+                self._client.v1.subscriptions.cancel(subscription_id)
+            unpaid = self._client.v1.invoices.list(
+                {"subscription": subscription_id, "status": "open", "limit": 100}
+            )
+            for invoice in unpaid.data:
+                with _unless_gone():
+                    self._client.v1.invoices.void_invoice(str(invoice.id))
 
     def observe(self, object_id: str) -> Observation | None:
         """Read an object and what hangs together with it; see ``Gateway.observe``."""
@@ -282,11 +307,7 @@ def checkout_params(request: CheckoutRequest) -> Any:
 
     Metadata of a session does not reach the payment or the subscription, so it is given to each.
     """
-    amount = {
-        "currency": request.amount.currency.lower(),
-        "unit_amount": request.amount.minor,
-        "product": PRODUCT_MONTHLY if request.monthly else PRODUCT_ONCE,
-    }
+    amount = _price(request.amount, PRODUCT_MONTHLY if request.monthly else PRODUCT_ONCE)
     params: dict[str, Any] = {
         "submit_type": "donate",
         "locale": request.locale,
@@ -300,7 +321,7 @@ def checkout_params(request: CheckoutRequest) -> Any:
     }
     if request.monthly:
         metadata = {"recurring_gift": request.reference}
-        price = amount | {"recurring": {"interval": "month"}}
+        price = amount | _EVERY_MONTH
         return params | {
             "mode": "subscription",
             "metadata": metadata,
@@ -332,6 +353,14 @@ def _ahead_seconds(answer: Any) -> float:
     return time.time() - parsedate_to_datetime(said).timestamp() if said else 0.0
 
 
+def _price(amount: Money, product: str) -> dict[str, Any]:
+    return {
+        "currency": amount.currency.lower(),
+        "unit_amount": amount.minor,
+        "product": product,
+    }
+
+
 def _with(observed: Observation, *, checkout: Checkout) -> Observation:
     return Observation(
         checkout=checkout,
@@ -347,6 +376,7 @@ def _checkout(session: stripe.checkout.Session) -> Checkout:
         remote_id=session.id,
         url=session.url,
         state=known.get(session.status or "", CheckoutState.UNKNOWN),
+        monthly=session.mode == "subscription",
         reference=session.client_reference_id,
         paid=session.payment_status == "paid",
         payment_id=_id(session.payment_intent),
@@ -483,6 +513,15 @@ def _translated() -> Iterator[None]:
         if (error.http_status or 500) >= 500:  # noqa: PLR2004 - HTTP
             raise GatewayFailed(text) from error
         raise GatewayRejected(text) from error
+
+
+@contextmanager
+def _unless_gone() -> Iterator[None]:
+    """Pass over a refusal to end what has ended already; what is true is asked afterwards."""
+    try:
+        yield
+    except stripe.InvalidRequestError:
+        return
 
 
 class _PooledClient(stripe.HTTPClient):

@@ -12,8 +12,10 @@ from babel.dates import format_date
 
 from donorportal.clock import local_date
 from donorportal.config import Organisation
+from donorportal.giving.changing import Changeable
 from donorportal.giving.history import ComingGift, MonthlyGift, PastGift, YearTotal
 from donorportal.giving.models import RecurringStatus
+from donorportal.money import Money, currency
 
 RECEIVED = "Received"
 ON_ITS_WAY = "On its way"
@@ -62,11 +64,41 @@ class YearLink:
 class MonthlyCard:
     """One monthly gift; `next_on` is a date in words, or None when nothing will be charged."""
 
+    id: int
     amount_text: str
     status_text: str
     next_on: str | None
     designation_name: str
     last4: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeCard:
+    """One monthly gift before a change.
+
+    Attributes:
+        fee_cover_text: The part of the amount that covers the card fee, if there is one.
+        is_unpaid: The bank did not pay the last charge, which is still asked for.
+
+    """
+
+    id: int
+    amount_text: str
+    fee_cover_text: str | None
+    next_on: str | None
+    designation_name: str
+    last4: str | None
+    is_unpaid: bool
+
+
+@dataclass(frozen=True, slots=True)
+class EndedGift:
+    """One monthly gift that is over."""
+
+    id: int
+    amount_text: str
+    designation_name: str
+    ended_on: str | None
 
 
 def gift_rows(
@@ -145,18 +177,48 @@ def monthly_cards(monthly: Iterable[MonthlyGift], locale: str) -> list[MonthlyCa
     """Present the monthly gifts."""
     return [
         MonthlyCard(
+            id=gift.id,
             amount_text=gift.amount.text(locale),
             status_text=_STATUS_TEXTS[gift.status],
-            next_on=(
-                _long_day(gift.next_on, locale)
-                if gift.next_on is not None and gift.status in _CHARGED_AGAIN
-                else None
-            ),
+            next_on=_next_charge(gift.next_on, gift.status, locale),
             designation_name=gift.designation_name,
             last4=gift.card_last4,
         )
         for gift in monthly
     ]
+
+
+def change_card(gift: Changeable, locale: str) -> ChangeCard:
+    """Present one monthly gift that is about to be changed."""
+    return ChangeCard(
+        id=gift.row_id,
+        amount_text=gift.amount.text(locale),
+        fee_cover_text=gift.fee_cover.text(locale) if gift.fee_cover.minor else None,
+        next_on=_next_charge(gift.next_on, gift.status, locale),
+        designation_name=gift.designation_name,
+        last4=gift.card_last4,
+        is_unpaid=gift.status == RecurringStatus.PAST_DUE,
+    )
+
+
+def ended_gifts(ended: Iterable[Changeable], locale: str) -> list[EndedGift]:
+    """Present the monthly gifts that are over."""
+    return [
+        EndedGift(
+            id=gift.row_id,
+            amount_text=gift.amount.text(locale),
+            designation_name=gift.designation_name,
+            ended_on=_long_day(gift.ended_on, locale) if gift.ended_on else None,
+        )
+        for gift in ended
+    ]
+
+
+def limits_note(code: str, locale: str) -> str:
+    """Say which amounts can be charged."""
+    kind = currency(code)
+    least, most = Money(kind.minimum, code), Money(kind.maximum, code)
+    return f"In {code}, between {least.text(locale)} and {most.text(locale)}."
 
 
 def warnings_of(monthly: Iterable[MonthlyGift], locale: str) -> list[str]:
@@ -167,6 +229,10 @@ def warnings_of(monthly: Iterable[MonthlyGift], locale: str) -> list[str]:
         for gift in monthly
         if gift.status == RecurringStatus.PAST_DUE
     ]
+
+
+def _next_charge(day: date | None, status: RecurringStatus, locale: str) -> str | None:
+    return _long_day(day, locale) if day is not None and status in _CHARGED_AGAIN else None
 
 
 def _kind(is_monthly: bool) -> str:

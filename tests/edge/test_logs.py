@@ -97,7 +97,7 @@ def test_a_mistake_of_ours_says_what_happened_and_is_found_in_the_log(
     [
         ("GET", "/nothing", 404, "There is nothing here"),
         ("DELETE", "/give", 405, "That does not work here"),
-        ("POST", "/sign-in", 400, "That request was not understood"),
+        ("POST", "/sign-in", 403, "Please try that once more"),
     ],
 )
 def test_every_error_page_says_what_happened_and_where_to_go(

@@ -5,6 +5,7 @@ from urllib.parse import urlsplit
 
 import pytest
 import sqlalchemy as sa
+from playwright.sync_api import Request
 
 from donorportal.giving.models import Gift, GiftStatus, Receipt
 from tests.journeys.walking import EMAIL, Walk
@@ -46,16 +47,17 @@ def test_a_gift_ends_in_a_receipt_and_in_the_portal(walk: Walk) -> None:
 
 def test_c10_the_form_leads_to_the_payment_page_and_nowhere_else(walk: Walk) -> None:
     """C10: from pressing the button on, the browser asks us and Stripe's page only."""
-    hosts: list[str] = []
+    requests: list[Request] = []
     walk.open_form()
-    walk.page.on("request", lambda request: hosts.append(urlsplit(request.url).netloc))
+    walk.page.on("request", requests.append)
     walk.fill("25")
     walk.press()
     walk.at_checkout()
 
     ours, stripes = urlsplit(walk.site.url).netloc, urlsplit(walk.sandbox.url).netloc
-    assert hosts[:2] == [ours, stripes]
-    assert set(hosts) == {ours, stripes}
+    opened = [_host(request) for request in requests if request.is_navigation_request()]
+    assert opened == [ours, stripes]
+    assert {_host(request) for request in requests} == {ours, stripes}
 
 
 def test_c1_a_double_click_is_one_gift(walk: Walk) -> None:
@@ -185,3 +187,7 @@ def test_c7_the_thank_you_page_knows_whenever_the_webhook_comes(walk: Walk, timi
 def _all_delivered(walk: Walk) -> bool:
     found = walk.sandbox.get("deliveries")
     return bool(found) and {delivery["state"] for delivery in found} == {"delivered"}
+
+
+def _host(request: Request) -> str:
+    return urlsplit(request.url).netloc

@@ -61,9 +61,7 @@ class Walk:
 
     def take_time(self) -> None:
         """Wait until the page was open for as long as a person needs to fill it in."""
-        self.page.wait_for_timeout(
-            max(0.0, self._shown + _HUMAN_SECONDS - time.monotonic()) * 1000
-        )
+        self.page.wait_for_timeout(max(0.0, self._shown + _HUMAN_SECONDS - time.monotonic()) * 1000)
 
     def give(self, amount: str, query: str = "") -> None:
         """Fill in the form and go to the page to pay on."""

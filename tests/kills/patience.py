@@ -21,8 +21,6 @@ class PatientDonor:
 
     def __init__(self, site: LiveSite, number: int, *, monthly: bool = False) -> None:
         self.email = f"donor-{number}@example.org"
-        self.answers: list[int] = []
-        """What each attempt to send the form was answered with."""
         self._site = site
         self._http = Session()
         page = self._http.get(f"{site.url}/give", timeout=30).text
@@ -42,19 +40,16 @@ class PatientDonor:
 
     def send_form(self) -> str:
         """Send the form until it leads somewhere; return where."""
-        return self._until(lambda: self.try_form(), 303).headers["Location"]
-
-    def try_form(self) -> Response:
-        """Send the form once."""
-        answer = self._http.post(
-            f"{self._site.url}/give", data=self._form, allow_redirects=False, timeout=60
+        address = f"{self._site.url}/give"
+        answer = self._until(
+            lambda: self._http.post(address, data=self._form, allow_redirects=False, timeout=60),
+            303,
         )
-        self.answers.append(answer.status_code)
-        return answer
+        return answer.headers["Location"]
 
     def pay(self, location: str) -> str:
         """Pay where the form led, until it is paid; return where that leads."""
-        if location.startswith(self._site.url) or location.startswith("/"):
+        if location.startswith((self._site.url, "/")):
             return location
         details = _CARD | {"email": self.email, "name": "Sam Example"}
         answer = self._until(

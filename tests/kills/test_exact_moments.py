@@ -100,7 +100,7 @@ def test_l3_between_the_relays_yes_and_our_record(eager: LiveSite, donor: Patien
 
 def test_a_deployment_lets_a_mail_be_finished(eager: LiveSite, donor: PatientDonor) -> None:
     """A site that is told to stop finishes what it is sending: no second copy, no waiting."""
-    eager.sandbox.mail_knobs(hang_seconds=4)
+    eager.sandbox.mail_knobs(hang_seconds=3)
     donor.give()
     _await_sending(eager)
     eager.stop()

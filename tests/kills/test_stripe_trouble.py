@@ -31,9 +31,7 @@ _TRIES = 3
         ("timeout_before", "once"),
     ],
 )
-def test_trying_again_after_trouble_is_one_gift(
-    portal: Portal, kind: str, frequency: str
-) -> None:
+def test_trying_again_after_trouble_is_one_gift(portal: Portal, kind: str, frequency: str) -> None:
     """The page says that nothing was charged, keeps everything, and its button works."""
     portal.sandbox.fault(
         kind, method="POST", path="/v1/checkout/sessions", count=_TRIES, seconds=0.05
