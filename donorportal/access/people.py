@@ -65,7 +65,7 @@ def by_id(session: Session, realm: Realm, person_id: int) -> Person | None:
 def end_sessions(session: Session, realm: Realm, person_id: int) -> None:
     """Sign somebody out of every browser, from their next request on."""
     table = StaffMember if realm == Realm.STAFF else Donor
-    session.execute(
+    session.connection().execute(
         sa.update(table)
         .where(table.id == person_id)
         .values(login_epoch=table.login_epoch + 1)
@@ -88,5 +88,5 @@ def _staff() -> sa.Select[*tuple[Any, ...]]:
 
 
 def _first(session: Session, realm: Realm, found: sa.Select[*tuple[Any, ...]]) -> Person | None:
-    row = session.execute(found).mappings().first()
+    row = session.connection().execute(found).mappings().first()
     return None if row is None else Person(realm=realm, **row)

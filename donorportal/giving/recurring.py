@@ -1,7 +1,5 @@
 """Monthly gifts: ours follow the subscription at the payment service."""
 
-from uuid import UUID
-
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
@@ -64,28 +62,17 @@ def note_failed_charge(
         note(session, RecurringGift, giver.id, giver.status, cause=cause, **failed)
 
 
-def other_active(session: Session, giver: RecurringGift) -> RecurringGift | None:
-    """Return another monthly gift that this donor already gives, if there is one."""
-    return session.scalar(
-        sa.select(RecurringGift)
-        .where(
-            RecurringGift.donor_id == giver.donor_id,
-            RecurringGift.id != giver.id,
-            RecurringGift.status.in_(_LIVE),
-        )
-        .order_by(RecurringGift.id)
-        .limit(1)
-    )
-
-
-def active_of(session: Session, donor_id: int) -> RecurringGift | None:
-    """Return the donor's oldest monthly gift that has not ended, if there is one."""
-    return session.scalar(
+def active_of(
+    session: Session, donor_id: int | None, *, besides: RecurringGift | None = None
+) -> RecurringGift | None:
+    """Return the donor's oldest monthly gift that has not ended, *besides* that one."""
+    oldest = (
         sa.select(RecurringGift)
         .where(RecurringGift.donor_id == donor_id, RecurringGift.status.in_(_LIVE))
         .order_by(RecurringGift.id)
         .limit(1)
     )
+    return session.scalar(oldest.where(RecurringGift.id != besides.id) if besides else oldest)
 
 
 def _lock(session: Session, seen: Observation) -> RecurringGift | None:
@@ -97,21 +84,10 @@ def _lock(session: Session, seen: Observation) -> RecurringGift | None:
     if subscription_id:
         by_subscription = sa.select(RecurringGift).where(RecurringGift.remote_id == subscription_id)
         giver = session.scalar(by_subscription.with_for_update())
-    reference = _reference(seen)
-    if giver is None and reference is not None:
-        by_reference = sa.select(RecurringGift).where(RecurringGift.public_id == reference)
+    if giver is None and seen.reference is not None:
+        by_reference = sa.select(RecurringGift).where(RecurringGift.public_id == seen.reference)
         giver = session.scalar(by_reference.with_for_update())
     return giver
-
-
-def _reference(seen: Observation) -> UUID | None:
-    for thing in (seen.subscription, seen.invoice, seen.checkout):
-        if thing is not None and thing.reference:
-            try:
-                return UUID(thing.reference)
-            except ValueError:
-                return None
-    return None
 
 
 def _follow(

@@ -87,8 +87,7 @@ def _settle_recurring(
 
 
 def _settle_once(session: Session, seen: Observation, cause: str, settings: Settings) -> Outcome:
-    reference = _reference(seen)
-    gift = _lock(session, reference) if reference else None
+    gift = _lock(session, seen.reference) if seen.reference else None
     if gift is None:
         return Outcome("a payment that no gift of ours started")
     if seen.payment is None:
@@ -98,14 +97,6 @@ def _settle_once(session: Session, seen: Observation, cause: str, settings: Sett
         gift = _gift_of_payment(session, gift, seen.payment)
         return _receive(session, gift, seen.payment, cause=cause, settings=settings, giver=None)
     return _follow_payment(session, gift, seen, seen.payment, cause)
-
-
-def _reference(seen: Observation) -> UUID | None:
-    text = (seen.payment and seen.payment.reference) or (seen.checkout and seen.checkout.reference)
-    try:
-        return UUID(text) if text else None
-    except ValueError:
-        return None
 
 
 def _lock(session: Session, reference: UUID) -> Gift | None:
@@ -179,7 +170,7 @@ def _receive(
         _book(session, gift, payment, cause, settings)
         receipt = receipts.issue(session, gift)
         if gift.needs_look is None:
-            also = recurring.other_active(session, giver) if giver else None
+            also = recurring.active_of(session, giver.donor_id, besides=giver) if giver else None
             receipts.mail(
                 session, gift, receipt, recurring=giver, also_monthly=also, settings=settings
             )

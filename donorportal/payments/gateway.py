@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
+from uuid import UUID
 
 from donorportal.money import Money
 
@@ -178,6 +179,17 @@ class Observation:
     subscription: Subscription | None = None
     invoice: Invoice | None = None
     payment: Payment | None = None
+
+    @property
+    def reference(self) -> UUID | None:
+        """Our public id of what this is about; None when nothing of ours started it."""
+        for thing in (self.subscription, self.invoice, self.payment, self.checkout):
+            if thing is not None and thing.reference:
+                try:
+                    return UUID(thing.reference)
+                except ValueError:
+                    return None
+        return None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -48,8 +48,12 @@ def test_a_gift_ends_in_a_receipt_and_in_the_portal(walk: Walk) -> None:
 def test_c10_the_form_leads_to_the_payment_page_and_nowhere_else(walk: Walk) -> None:
     """C10: from pressing the button on, the browser asks us and Stripe's page only."""
     requests: list[Request] = []
+
+    def note(request: Request) -> None:
+        requests.append(request)
+
     walk.open_form()
-    walk.page.on("request", requests.append)
+    walk.page.on("request", note)
     walk.fill("25")
     walk.press()
     walk.at_checkout()
