@@ -74,6 +74,8 @@ def _currency(  # noqa: PLR0917 - a row of the table below
     )
 
 
+# The currencies in which donors may give, and those in which Stripe may credit us. Stripe takes
+# amounts of at most eight digits in minor units.
 # Exponents and steps follow Stripe's list of currencies: the króna and the shilling are sent with
 # two decimals that must be zero, three-decimal currencies must end in a zero, and forint and new
 # Taiwan dollars are paid out in whole units, so we only take whole ones.
@@ -83,7 +85,18 @@ CURRENCIES = {
         _currency("USD", 2, 50_000, (50, 100, 250, 500), (15, 30, 50, 100), 30),
         _currency("GBP", 2, 50_000, (40, 80, 200, 400), (10, 25, 40, 80), 20),
         _currency("EUR", 2, 50_000, (50, 100, 250, 500), (15, 30, 50, 100), 25),
-        _currency("DOP", 100, 2_500_000, (2500, 5000, 12500, 25000), (750, 1500, 2500, 5000), 1500),
+        _currency("CAD", 3, 50_000, (50, 100, 250, 500), (15, 30, 50, 100), 30),
+        _currency("AUD", 3, 50_000, (50, 100, 250, 500), (15, 30, 50, 100), 30),
+        _currency("NZD", 4, 50_000, (50, 100, 250, 500), (15, 30, 50, 100), 30),
+        _currency("CHF", 2, 50_000, (50, 100, 250, 500), (15, 30, 50, 100), 30),
+        _currency("SEK", 20, 500_000, (500, 1000, 2500, 5000), (150, 300, 500, 1000), 180),
+        _currency("NOK", 20, 500_000, (500, 1000, 2500, 5000), (150, 300, 500, 1000), 200),
+        _currency("DKK", 15, 350_000, (350, 700, 1750, 3500), (100, 200, 350, 700), 180),
+        _currency("PLN", 10, 200_000, (200, 400, 1000, 2000), (50, 100, 200, 400), 100),
+        _currency("SGD", 3, 60_000, (50, 100, 250, 500), (15, 30, 50, 100), 50),
+        _currency("HKD", 15, 400_000, (400, 800, 2000, 4000), (100, 200, 400, 800), 235),
+        _currency("MXN", 40, 900_000, (1000, 2000, 5000, 10000), (300, 500, 1000, 2000), 300),
+        _currency("DOP", 100, 900_000, (2500, 5000, 12500, 25000), (750, 1500, 2500, 5000), 1500),
         _currency(
             "JPY",
             300,
@@ -97,7 +110,7 @@ CURRENCIES = {
         _currency(
             "ISK",
             300,
-            7_000_000,
+            900_000,
             (5000, 10000, 30000, 50000),
             (2000, 4000, 7000, 14000),
             4000,
@@ -106,16 +119,16 @@ CURRENCIES = {
         _currency(
             "UGX",
             7500,
-            180_000_000,
-            (100_000, 200_000, 500_000, 1_000_000),
-            (50_000, 100_000, 200_000, 400_000),
+            900_000,
+            (50_000, 100_000, 200_000, 500_000),
+            (20_000, 40_000, 100_000, 200_000),
             110_000,
             step=100,
         ),
         _currency(
             "HUF",
             700,
-            18_000_000,
+            900_000,
             (15_000, 30_000, 75_000, 150_000),
             (5000, 10_000, 15_000, 30_000),
             10_500,
@@ -124,7 +137,7 @@ CURRENCIES = {
         _currency(
             "TWD",
             60,
-            1_600_000,
+            900_000,
             (1500, 3000, 7500, 15_000),
             (500, 1000, 1500, 3000),
             900,

@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 import sqlalchemy as sa
+import structlog
 
 from donorportal import clock
 from donorportal.config import Settings
@@ -10,7 +11,9 @@ from donorportal.giving.events import note
 from donorportal.giving.models import Gift, GiftStatus, RecurringGift
 from donorportal.giving.settlement import settle
 from donorportal.jobs.running import Run
-from donorportal.payments.gateway import Gateway
+from donorportal.payments.gateway import Gateway, GatewayRejected
+
+log = structlog.get_logger()
 
 # Pages close two hours after they were asked for; Stripe's own message normally comes first.
 _SURELY_CLOSED = timedelta(hours=3)
@@ -37,7 +40,11 @@ def finish_stale(run: Run, gateway: Gateway, settings: Settings) -> None:
                 .limit(_AT_ONCE)
             ).all()
         for row_id, checkout_id in stale:
-            _finish(run, gateway, settings, table, row_id, checkout_id)
+            try:
+                _finish(run, gateway, settings, table, row_id, checkout_id)
+            except GatewayRejected as rejected:
+                # The others must not wait for one that needs a person.
+                log.warning("attempt not understood", row=row_id, reason=str(rejected))
 
 
 def _finish(  # noqa: PLR0917 - one step of the loop above

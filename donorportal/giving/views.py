@@ -19,7 +19,7 @@ from flask.typing import ResponseReturnValue
 from flask_login import current_user
 
 from donorportal import clock
-from donorportal.current import gateway, settings
+from donorportal.current import gateway, settings, wake
 from donorportal.db import db, reading_session, unit_of_work, writing_session
 from donorportal.giving import checkout, outcome, presenting, recurring, shield
 from donorportal.giving.blanks import Blanks
@@ -112,7 +112,7 @@ def _start() -> ResponseReturnValue:
 def _to_payment(form: GiftForm, intent: GiftIntent, started: Started) -> ResponseReturnValue:
     """Send the donor to the page on which the stored gift is paid."""
     if started.finished:
-        return redirect(f"/give/thanks?cs={started.remote_id}", 303)
+        return redirect(f"/give/thanks?cs={started.remote_id or ''}", 303)
     if started.url:
         return _redirect(started.url, started)
     try:
@@ -153,6 +153,7 @@ def _ask_and_settle(remote_id: str) -> str:
         # The donor's own arrival is a hint like any webhook, so this GET may write.
         with writing_session(db.engine) as session:
             settle(session, seen, cause="thank-you page", settings=settings())
+        wake()
     return "asked"
 
 

@@ -1,4 +1,4 @@
-"""Stripe, translated: the only module that knows its SDK.
+"""Stripe, translated: only this module calls its SDK.
 
 Objects are read with the pinned API version and turned into the frozen words of ``gateway``.
 Errors are told apart by class and code, never by text.
@@ -14,28 +14,30 @@ from typing import Any, cast
 import stripe
 import urllib3
 
-from donorportal import clock
-from donorportal.money import Money
+from donorportal.money import AmountRefused, Money
 from donorportal.payments.gateway import (
     API_VERSION,
     Checkout,
     CheckoutRequest,
-    CheckoutState,
     Endpoint,
-    Fee,
     GatewayFailed,
     GatewayRejected,
     GatewayUnavailable,
-    Invoice,
     Observation,
     Payment,
     PaymentDeclined,
-    PaymentState,
     ReceivedEvent,
-    Returned,
     SetUp,
     SignatureRefused,
     Subscription,
+)
+from donorportal.payments.stripe_objects import (
+    checkout_from,
+    id_of,
+    invoice_from,
+    payment_from,
+    returned_from,
+    subscription_from,
 )
 
 # The products that donors see on Stripe's page; "donorportal stripe setup" creates them.
@@ -45,15 +47,9 @@ PRODUCT_MONTHLY = "donorportal_monthly_gift"
 _EVERY_MONTH = {"recurring": {"interval": "month"}}
 # How long ago, or ahead, an event may have been signed. Stripe's SDK only looks back.
 _TOLERANCE_SECONDS = 300
-_PAYMENT_STATES = {
-    "succeeded": PaymentState.SUCCEEDED,
-    "processing": PaymentState.PROCESSING,
-    "requires_payment_method": PaymentState.OPEN,
-    "requires_confirmation": PaymentState.OPEN,
-    "requires_action": PaymentState.OPEN,
-    "requires_capture": PaymentState.OPEN,
-    "canceled": PaymentState.CANCELED,
-}
+# HTTP's numbers for what Stripe answers.
+_CONFLICT = 409
+_SERVER_ERROR = 500
 # Subscribing to these is enough: every one names an object from which the rest is read.
 EVENT_TYPES: tuple[Any, ...] = (
     "checkout.session.completed",
@@ -102,7 +98,7 @@ class StripeGateway:
             session = self._client.v1.checkout.sessions.create(
                 checkout_params(request), {"idempotency_key": key}
             )
-        return _checkout(session)
+        return checkout_from(session)
 
     def expire_checkout(self, remote_id: str) -> None:
         """Close a hosted page; see ``Gateway.expire_checkout``."""
@@ -235,7 +231,7 @@ class StripeGateway:
                 raise
 
     def _observe_checkout(self, remote_id: str) -> Observation:
-        checkout = _checkout(self._client.v1.checkout.sessions.retrieve(remote_id))
+        checkout = checkout_from(self._client.v1.checkout.sessions.retrieve(remote_id))
         if checkout.invoice_id:
             return _with(self._observe_invoice(checkout.invoice_id), checkout=checkout)
         if checkout.payment_id:
@@ -244,7 +240,7 @@ class StripeGateway:
         return Observation(checkout=checkout)
 
     def _observe_charge(self, remote_id: str) -> Observation | None:
-        payment_id = _id(self._client.v1.charges.retrieve(remote_id).payment_intent)
+        payment_id = id_of(self._client.v1.charges.retrieve(remote_id).payment_intent)
         return self._observe_payment(payment_id) if payment_id else None
 
     def _observe_payment(self, remote_id: str) -> Observation:
@@ -255,14 +251,14 @@ class StripeGateway:
             {"payment": {"type": "payment_intent", "payment_intent": remote_id}}
         )
         for line in found.data:
-            invoice_id = _id(line.invoice)
+            invoice_id = id_of(line.invoice)
             if invoice_id:
                 return self._observe_invoice(invoice_id, payment=payment)
         return Observation(payment=payment)
 
     def _observe_invoice(self, remote_id: str, *, payment: Payment | None = None) -> Observation:
         paid_by = payment.remote_id if payment else self._payment_of(remote_id)
-        invoice = _invoice(self._client.v1.invoices.retrieve(remote_id), paid_by)
+        invoice = invoice_from(self._client.v1.invoices.retrieve(remote_id), paid_by)
         if payment is None and paid_by:
             payment = self._payment(paid_by)
         subscription = (
@@ -279,7 +275,7 @@ class StripeGateway:
         lines = [line for line in lines if line.payment.payment_intent]
         paid = [line for line in lines if line.status == "paid"]
         chosen = (paid or lines)[:1]
-        return _id(chosen[0].payment.payment_intent) if chosen else None
+        return id_of(chosen[0].payment.payment_intent) if chosen else None
 
     def _payment(self, remote_id: str) -> Payment:
         intent = self._client.v1.payment_intents.retrieve(
@@ -287,15 +283,15 @@ class StripeGateway:
         )
         charge = intent.latest_charge
         if not isinstance(charge, stripe.Charge) or not charge.amount_refunded:
-            return _payment(intent, ())
+            return payment_from(intent, ())
         refunds = self._client.v1.refunds.list({"payment_intent": remote_id, "limit": 100})
-        return _payment(
+        return payment_from(
             intent,
-            tuple(_returned(refund) for refund in refunds.data if refund.status == "succeeded"),
+            tuple(returned_from(refund) for refund in refunds.data if refund.status == "succeeded"),
         )
 
     def _subscription(self, remote_id: str) -> Subscription:
-        return _subscription(
+        return subscription_from(
             self._client.v1.subscriptions.retrieve(
                 remote_id, {"expand": ["default_payment_method"]}
             )
@@ -370,114 +366,6 @@ def _with(observed: Observation, *, checkout: Checkout) -> Observation:
     )
 
 
-def _checkout(session: stripe.checkout.Session) -> Checkout:
-    known = {state.value: state for state in CheckoutState}
-    return Checkout(
-        remote_id=session.id,
-        url=session.url,
-        state=known.get(session.status or "", CheckoutState.UNKNOWN),
-        monthly=session.mode == "subscription",
-        reference=session.client_reference_id,
-        paid=session.payment_status == "paid",
-        payment_id=_id(session.payment_intent),
-        subscription_id=_id(session.subscription),
-        invoice_id=_id(session.invoice),
-        livemode=session.livemode,
-    )
-
-
-def _payment(intent: stripe.PaymentIntent, refunds: tuple[Returned, ...]) -> Payment:
-    charge = intent.latest_charge if isinstance(intent.latest_charge, stripe.Charge) else None
-    card = charge.payment_method_details.card if charge and charge.payment_method_details else None
-    currency = intent.currency.upper()
-    error = intent.last_payment_error
-    return Payment(
-        remote_id=intent.id,
-        state=_PAYMENT_STATES.get(intent.status, PaymentState.UNKNOWN),
-        remote_state=intent.status,
-        amount=Money(intent.amount, currency),
-        reference=_meta(intent.metadata, "gift"),
-        charge_id=charge.id if charge else None,
-        charged_at=clock.from_timestamp(charge.created) if charge else None,
-        card_brand=card.brand if card else None,
-        card_last4=card.last4 if card else None,
-        failure=(error.decline_code or error.code) if error else None,
-        fee=_fee(charge),
-        refunds=refunds,
-        customer_id=_id(intent.customer),
-        livemode=intent.livemode,
-    )
-
-
-def _returned(refund: stripe.Refund) -> Returned:
-    return Returned(
-        remote_id=refund.id,
-        amount=Money(refund.amount, refund.currency.upper()),
-        reason=refund.reason,
-        created_at=clock.from_timestamp(refund.created),
-    )
-
-
-def _meta(metadata: Any, name: str) -> str | None:
-    return metadata[name] if metadata is not None and name in metadata else None
-
-
-def _fee(charge: stripe.Charge | None) -> Fee | None:
-    """Return the fee once it is known; Stripe may tell it later than the charge."""
-    transaction = charge.balance_transaction if charge else None
-    if not isinstance(transaction, stripe.BalanceTransaction):
-        return None
-    currency = transaction.currency.upper()
-    return Fee(
-        transaction_id=transaction.id,
-        fee=Money(transaction.fee, currency),
-        gross=Money(transaction.amount, currency),
-    )
-
-
-def _invoice(invoice: stripe.Invoice, payment_id: str | None) -> Invoice:
-    details = invoice.parent.subscription_details if invoice.parent else None
-    return Invoice(
-        remote_id=str(invoice.id),
-        paid=invoice.status == "paid" and invoice.amount_paid > 0,
-        remote_state=str(invoice.status),
-        amount=Money(invoice.amount_paid, invoice.currency.upper()),
-        subscription_id=_id(details.subscription) if details else None,
-        reference=_meta(details.metadata, "recurring_gift") if details else None,
-        payment_id=payment_id,
-        livemode=invoice.livemode,
-    )
-
-
-def _subscription(subscription: stripe.Subscription) -> Subscription:
-    item = subscription["items"].data[0]
-    method = subscription.default_payment_method
-    card = method.card if isinstance(method, stripe.PaymentMethod) else None
-    price = item.price
-    ended = subscription.status in {"canceled", "incomplete_expired"}
-    return Subscription(
-        remote_id=subscription.id,
-        remote_state=subscription.status,
-        paused=subscription.pause_collection is not None,
-        amount=Money(price.unit_amount * (item.quantity or 1), price.currency.upper())
-        if price.unit_amount is not None
-        else None,
-        reference=_meta(subscription.metadata, "recurring_gift"),
-        next_at=None if ended else clock.from_timestamp(item.current_period_end),
-        ended_at=clock.from_timestamp(subscription.ended_at) if subscription.ended_at else None,
-        started_at=clock.from_timestamp(subscription.start_date),
-        customer_id=_id(subscription.customer),
-        card_brand=card.brand if card else None,
-        card_last4=card.last4 if card else None,
-        livemode=subscription.livemode,
-    )
-
-
-def _id(thing: Any) -> str | None:
-    """Return the id of something that Stripe gives either as an id or expanded."""
-    return thing if thing is None or isinstance(thing, str) else str(thing.id)
-
-
 def _signed(payload: bytes, signature: str, secret: str) -> bool:
     try:
         stripe.WebhookSignature.verify_header(payload, signature, secret, _TOLERANCE_SECONDS)
@@ -497,22 +385,25 @@ def _translated() -> Iterator[None]:
     """Turn the SDK's errors into ours."""
     try:
         yield
+    except AmountRefused as error:
+        raise GatewayRejected("in a currency that we do not know") from error
     except stripe.CardError as error:
         code = getattr(error.error, "decline_code", None) or error.code or "declined"
         raise PaymentDeclined(code) from error
     except (stripe.APIConnectionError, stripe.RateLimitError) as error:
         raise GatewayUnavailable(type(error).__name__) from error
-    except (stripe.AuthenticationError, stripe.PermissionError) as error:
-        raise GatewayRejected(type(error).__name__) from error
     except stripe.InvalidRequestError as error:
         raise GatewayRejected(f"{error.code or 'invalid_request'}: {error.param}") from error
     except stripe.StripeError as error:
-        text = f"{type(error).__name__} {error.http_status}"
-        if error.http_status == 409:  # noqa: PLR2004 - HTTP's number for a conflict
-            raise GatewayUnavailable(text) from error
-        if (error.http_status or 500) >= 500:  # noqa: PLR2004 - HTTP
-            raise GatewayFailed(text) from error
-        raise GatewayRejected(text) from error
+        raise _of_status(error.http_status or _SERVER_ERROR, type(error).__name__) from error
+
+
+def _of_status(status: int, name: str) -> Exception:
+    if status == _CONFLICT:
+        return GatewayUnavailable(f"{name} {status}")
+    if status >= _SERVER_ERROR:
+        return GatewayFailed(f"{name} {status}")
+    return GatewayRejected(f"{name} {status}")
 
 
 @contextmanager

@@ -11,7 +11,10 @@ from donorportal.sandbox.storage import Body, Transaction
 from donorportal.sandbox.typecheck import minimal_part
 
 _CUSTOMER = "email name phone description metadata address shipping preferred_locales"
-_CURRENCIES = set("aud cad chf dkk dop eur gbp jpy mxn nok nzd sek usd".split())  # noqa: SIM905
+_CURRENCIES = frozenset(
+    ("aud", "cad", "chf", "dkk", "dop", "eur", "gbp", "hkd", "huf", "isk", "jpy")
+    + ("mxn", "nok", "nzd", "pln", "sek", "sgd", "thb", "twd", "ugx", "usd")
+)
 
 
 @operation(

@@ -13,7 +13,7 @@ from donorportal import clock
 from donorportal.config import Settings
 from donorportal.giving.settlement import settle
 from donorportal.jobs.running import Run
-from donorportal.payments.gateway import API_VERSION, Gateway
+from donorportal.payments.gateway import API_VERSION, Gateway, GatewayRejected
 from donorportal.webhooks.models import EventState, InboundEvent
 
 _FOLLOWED = (
@@ -67,8 +67,12 @@ def process_event(run: Run, gateway: Gateway, settings: Settings, *, event: int)
     """
     with run.reading() as session:
         hint = _hint(session, event)
-    refusal = _refusal(hint, settings)
-    seen = gateway.observe(hint.object_id) if hint.object_id and not refusal else None
+    refusal, seen = _refusal(hint, settings), None
+    if refusal is None and hint.object_id is not None:
+        try:
+            seen = gateway.observe(hint.object_id)
+        except GatewayRejected as rejected:
+            refusal = EventState.QUARANTINED, f"Stripe's answer was not understood: {rejected}"
     with run.finishing() as session:
         if refusal is not None:
             _mark(session, event, *refusal)

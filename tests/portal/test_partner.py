@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Literal
 from uuid import uuid4
 
@@ -113,6 +114,21 @@ def test_the_same_confirmation_sent_twice_is_one_change(
     assert [answer.status_code for answer in answers] == [303, 303]
     assert answers[0].location == answers[1].location
     assert len(portal.events("customer.subscription.updated")) == 1
+    assert len(acts(portal)) == 1
+
+
+@pytest.mark.parametrize("what", ["amount", "end"])
+def test_two_clicks_at_once_are_one_act(portal: Portal, giver: RecurringGift, what: str) -> None:
+    """The same form sent from two places at the same moment ends in one change, noted once."""
+    clients = [signed_in(portal, giver.donor_id) for _ in range(2)]
+    key = str(uuid4())
+    forms = [{"csrf_token": csrf(client), "amount": "45", "key": key} for client in clients]
+    with ThreadPoolExecutor(2) as pool:
+        path = f"/portal/partner/{giver.id}/{what}"
+        answers = list(pool.map(lambda c, f: c.post(path, data=f), clients, forms))
+
+    assert [answer.status_code for answer in answers] == [303, 303]
+    assert len(portal.events("customer.subscription")) == 2  # It began, and it changed.
     assert len(acts(portal)) == 1
 
 

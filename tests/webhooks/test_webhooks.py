@@ -238,3 +238,26 @@ def test_d14_a_burst_is_taken_in_and_none_is_lost(portal: Portal) -> None:
         sa.select(InboundEvent.state, sa.func.count()).group_by(InboundEvent.state)
     )
     assert [(EventState.IGNORED, 1000)] == [tuple(row) for row in counted]
+
+
+def test_a_payment_in_a_currency_we_do_not_know_is_set_aside(portal: Portal) -> None:
+    """What we cannot count is shown to a person; the job does not fail for ever."""
+    client = stripe.StripeClient(
+        portal.settings.stripe_secret_key,
+        base_addresses={"api": portal.settings.stripe_api_base},
+        max_network_retries=0,
+    )
+    line: Any = {
+        "quantity": 1,
+        "price_data": {"currency": "thb", "unit_amount": 50000, "product": "donorportal_gift"},
+    }
+    page = client.v1.checkout.sessions.create(
+        {"mode": "payment", "line_items": [line], "success_url": "http://localhost/x"}
+    )
+    portal.sandbox.pay(str(page.url))
+    for event in portal.events("payment_intent.succeeded"):
+        portal.send(event)
+    portal.work()
+
+    ((state, note),) = _states(portal)
+    assert (EventState.QUARANTINED, True) == (state, "currency" in str(note))
