@@ -12,8 +12,29 @@ from donorportal.sandbox.typecheck import minimal_part
 
 _CUSTOMER = "email name phone description metadata address shipping preferred_locales"
 _CURRENCIES = frozenset(
-    ("aud", "cad", "chf", "dkk", "dop", "eur", "gbp", "hkd", "huf", "isk", "jpy")
-    + ("mxn", "nok", "nzd", "pln", "sek", "sgd", "thb", "twd", "ugx", "usd")
+    (
+        "aud",
+        "cad",
+        "chf",
+        "dkk",
+        "dop",
+        "eur",
+        "gbp",
+        "hkd",
+        "huf",
+        "isk",
+        "jpy",
+        "mxn",
+        "nok",
+        "nzd",
+        "pln",
+        "sek",
+        "sgd",
+        "thb",
+        "twd",
+        "ugx",
+        "usd",
+    )
 )
 
 
