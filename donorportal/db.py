@@ -93,7 +93,6 @@ def tune(engine: sa.Engine) -> None:
     """
     if engine.dialect.name != "sqlite":
         _replace_dead_connections(engine)
-        _read_without_transactions(engine)
         return
 
     @event.listens_for(engine, "connect")
@@ -133,20 +132,6 @@ def _replace_dead_connections(engine: sa.Engine) -> None:
             if engine.dialect.do_ping(connection):
                 return
             raise sa.exc.DisconnectionError
-
-
-def _read_without_transactions(engine: sa.Engine) -> None:
-    """Let requests that only read do without BEGIN and ROLLBACK, which cost two round trips."""
-
-    @event.listens_for(engine, "begin")
-    def _begin(connection: sa.Connection) -> None:
-        if reading.get():
-            cast("Any", connection.connection.dbapi_connection).autocommit = True
-
-    @event.listens_for(engine, "checkin")
-    def _checkin(connection: Any, _record: Any) -> None:
-        if connection is not None and connection.autocommit:
-            connection.autocommit = False
 
 
 @contextmanager
