@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -20,6 +19,7 @@ from donorportal.giving.starting import base_data
 from donorportal.jobs.models import Job, JobState
 from donorportal.payments.stripe_gateway import StripeGateway
 from tests.portal_in_process import environment_for
+from tests.ports import free_port
 from tests.sandboxproc import ROOT, SandboxProcess
 
 _PATIENCE_SECONDS = 30.0
@@ -33,7 +33,7 @@ class LiveSite:
     ) -> None:
         self.engine = engine
         self.sandbox = sandbox
-        self.port = _free_port()
+        self.port = free_port()
         self.url = f"http://localhost:{self.port}"
         self._log = folder / "site.log"
         self._environment = environment_for(
@@ -145,10 +145,3 @@ def serving(database_url: str, sandbox: SandboxProcess, folder: Path) -> Iterato
 def _children(pid: int) -> list[int]:
     found = subprocess.run(["pgrep", "-P", str(pid)], capture_output=True, text=True, check=False)
     return [int(child) for child in found.stdout.split()]
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

@@ -21,6 +21,7 @@ from donorportal.jobs.queueing import enqueue
 from donorportal.mail.transport import SmtpTransport
 from donorportal.payments.stripe_gateway import StripeGateway
 from donorportal.worker import build_tasks
+from tests.ports import free_port
 
 _ROOT = Path(__file__).parents[1]
 
@@ -62,7 +63,7 @@ def broker_url(request: pytest.FixtureRequest) -> Iterator[str | None]:
     if request.param == "no broker":
         yield None
         return
-    server = ValkeyServer()
+    server = ValkeyServer(port=free_port())
     server.start()
     yield server.connection_url
     server.stop()

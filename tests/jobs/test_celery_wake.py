@@ -13,12 +13,13 @@ from donorportal.jobs.celery_wake import make_waker
 from donorportal.jobs.queueing import enqueue
 from tests.jobs import celery_process
 from tests.jobs.effects import effect_table, numbers
+from tests.ports import free_port
 
 
 @pytest.fixture(scope="module")
 def broker() -> Iterator[ValkeyServer]:
     """A real broker without persistence."""
-    server = ValkeyServer()
+    server = ValkeyServer(port=free_port())
     server.start()
     yield server
     server.stop()
@@ -107,7 +108,7 @@ def test_a_broker_emptied_under_a_running_worker_is_swept_again(
 
 def test_a_broker_that_is_away_costs_a_request_little_and_raises_nothing() -> None:
     """The commit has happened: a wake that cannot be sent is let go, and not tried at once."""
-    server = ValkeyServer()
+    server = ValkeyServer(port=free_port())
     server.start()
     url = server.connection_url
     server.stop()
