@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 
-import structlog
 from flask import Flask
 from flask_wtf import CSRFProtect
 from werkzeug.middleware.proxy_fix import ProxyFix
@@ -30,7 +29,6 @@ from donorportal.worker import build_tasks, periodic, waker
 
 _MOST_FORM_BYTES = 64 * 1024
 _MOST_BODY_BYTES = 1024 * 1024
-log = structlog.get_logger()
 
 
 def create_app(settings: Settings, gateway: Gateway | None = None) -> Flask:
