@@ -163,6 +163,7 @@ class SandboxProcess:
         name: str = "Sam Example",
         method: str = "card",
         authenticate: str = "complete",
+        expiry: str = "12 / 34",
     ) -> Response:
         """Fill in and send the hosted page; returns the redirect, or the page with its error.
 
@@ -170,7 +171,7 @@ class SandboxProcess:
         (`complete`, `fail`, or empty to stay on it); no redirect off the sandbox is followed.
         """
         fields = {"email": email, "name": name, "method": method}
-        fields |= {"number": card, "expiry": "12 / 34", "cvc": "123"}
+        fields |= {"number": card, "expiry": expiry, "cvc": "123"}
         answer = self._http.post(checkout_url, data=fields, allow_redirects=False, timeout=60)
         target = urljoin(checkout_url, answer.headers.get("Location", ""))
         if answer.status_code == 303 and target.endswith("/3ds") and authenticate:

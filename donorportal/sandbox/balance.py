@@ -3,7 +3,7 @@
 from typing import Any
 
 from donorportal.sandbox import knobs, lists
-from donorportal.sandbox.errors import missing
+from donorportal.sandbox.errors import invalid, missing
 from donorportal.sandbox.events import emit
 from donorportal.sandbox.objects import new
 from donorportal.sandbox.operations import operation
@@ -20,8 +20,15 @@ def processing_fee(tx: Transaction, amount: int) -> int:
 
 
 def move(tx: Transaction, kind: str, source: Body, amount: int, fee: int = 0, **more: Any) -> Body:
-    """Store a balance transaction; the amount is signed, in minor units."""
-    currency = source["currency"]
+    """Store a balance transaction; the amount is signed, in minor units of the source's currency.
+
+    The fee is in the currency of the balance, which the knob `balance_currency` chooses.
+    """
+    rate = _rate(tx, source)
+    if rate is not None:
+        amount = worth(tx, amount, source["currency"])
+        more["exchange_rate"] = rate
+    currency = source["currency"] if rate is None else knobs.read(tx)["balance_currency"]
     details = {
         "amount": fee,
         "application": None,
@@ -48,20 +55,49 @@ def move(tx: Transaction, kind: str, source: Body, amount: int, fee: int = 0, **
     return tx.insert(movement)
 
 
-def pay_out(tx: Transaction, currency: str | None = None, *, fails: bool = False) -> list[Body]:
-    """Pay out everything not paid out yet, one payout for each currency with a positive sum."""
+def worth(tx: Transaction, amount: int, currency: str) -> int:
+    """Return what an amount is credited as, in minor units of the balance's currency."""
+    settings = knobs.read(tx)
+    if settings["balance_currency"] in {None, currency}:
+        return amount
+    credited: int = (abs(amount) * settings["exchange_millionths"] + 500_000) // 1_000_000
+    return credited if amount >= 0 else -credited
+
+
+def _rate(tx: Transaction, source: Body) -> float | None:
+    """Return the rate that Stripe would show, or None where nothing is converted."""
+    settings = knobs.read(tx)
+    if source["object"] == "payout" or settings["balance_currency"] in {None, source["currency"]}:
+        return None
+    return float(settings["exchange_millionths"] / 1_000_000)
+
+
+def pay_out(
+    tx: Transaction,
+    currency: str | None = None,
+    *,
+    available: bool = False,
+    outcome: str = "paid",
+) -> list[Body]:
+    """Pay out what was not paid out yet, one payout for each currency with a positive sum.
+
+    With `available` only what is old enough is taken. The outcome is `paid`, `failed`, or
+    `in_transit` for a payout which `settle_payout` ends.
+    """
     waiting: dict[str, list[Body]] = {}
     for movement in tx.find("balance_transaction"):
-        if movement["type"] != "payout" and not tx.private(movement["id"]).get("payout"):
+        if movement["type"] == "payout" or tx.private(movement["id"]).get("payout"):
+            continue
+        if not available or movement["available_on"] <= tx.now:
             waiting.setdefault(movement["currency"], []).append(movement)
     return [
-        _pay_out_one(tx, name, movements, fails=fails)
+        _pay_out_one(tx, name, movements, outcome)
         for name, movements in waiting.items()
         if currency in {None, name} and sum(m["net"] for m in movements) > 0
     ]
 
 
-def _pay_out_one(tx: Transaction, currency: str, movements: list[Body], *, fails: bool) -> Body:
+def _pay_out_one(tx: Transaction, currency: str, movements: list[Body], outcome: str) -> Body:
     total = sum(m["net"] for m in movements)
     payout = new(
         tx,
@@ -89,19 +125,31 @@ def _pay_out_one(tx: Transaction, currency: str, movements: list[Body], *, fails
     payout["balance_transaction"] = own["id"]
     tx.save(payout)
     emit(tx, "payout.created", payout)
-    return _fail_payout(tx, payout) if fails else _settle_payout(tx, payout)
+    return payout if outcome == "in_transit" else settle_payout(tx, payout["id"], outcome)
 
 
-def _settle_payout(tx: Transaction, payout: Body) -> Body:
+def settle_payout(tx: Transaction, payout_id: str, outcome: str) -> Body:
+    """Let a payout arrive as `paid`, or as `failed` come back, even after it was paid."""
+    payout = retrieve_payout(tx, {}, payout_id)
+    before = {"status": payout["status"]}
+    if outcome == "paid" and payout["status"] == "in_transit":
+        return _arrive(tx, payout, before)
+    if outcome == "failed" and payout["status"] in {"in_transit", "paid"}:
+        return _fail_payout(tx, payout, before)
+    raise invalid(f"A payout that is {payout['status']} cannot become {outcome!r}.", "status")
+
+
+def _arrive(tx: Transaction, payout: Body, before: Body) -> Body:
     payout["status"] = "paid"
-    emit(tx, "payout.paid", payout, {"status": "in_transit"})
+    tx.save(payout)
+    emit(tx, "payout.paid", payout, before)
     payout["reconciliation_status"] = "completed"
     tx.save(payout)
     emit(tx, "payout.reconciliation_completed", payout)
     return payout
 
 
-def _fail_payout(tx: Transaction, payout: Body) -> Body:
+def _fail_payout(tx: Transaction, payout: Body, before: Body) -> Body:
     back = move(tx, "payout_failure", payout, payout["amount"], category="payout_reversal")
     payout |= {
         "status": "failed",
@@ -110,7 +158,7 @@ def _fail_payout(tx: Transaction, payout: Body) -> Body:
         "failure_balance_transaction": back["id"],
     }
     tx.save(payout)
-    emit(tx, "payout.failed", payout, {"status": "in_transit"})
+    emit(tx, "payout.failed", payout, before)
     return payout
 
 
@@ -149,7 +197,14 @@ def retrieve_payout(tx: Transaction, params: Body, payout_id: str) -> Body:  # n
     return payout
 
 
-@operation("GET", "/v1/payouts", "PayoutListParams", accepts=f"created status {lists.PAGING}")
+@operation(
+    "GET",
+    "/v1/payouts",
+    "PayoutListParams",
+    accepts=f"arrival_date created destination status {lists.PAGING}",
+)
 def list_payouts(tx: Transaction, params: Body) -> Body:
     """Answer payouts, newest first."""
-    return lists.page(tx, params, "payout", "/v1/payouts", fields=("status",))
+    query = lists.Query("payout", params, "destination", "status")
+    query.compare("json_extract(body, '$.arrival_date')", params.get("arrival_date", {}))
+    return lists.fetch(tx, params, "/v1/payouts", query)

@@ -5,41 +5,33 @@ import re
 
 from donorportal.sandbox import lists
 from donorportal.sandbox.customers import load_customer
+from donorportal.sandbox.declines import CARD_OUTCOMES
 from donorportal.sandbox.errors import invalid, missing
-from donorportal.sandbox.events import emit
+from donorportal.sandbox.events import changed, emit
 from donorportal.sandbox.objects import new
 from donorportal.sandbox.operations import operation
 from donorportal.sandbox.storage import Body, Transaction
 from donorportal.sandbox.typecheck import minimal_part
 
 DEBITS = ("us_bank_account", "bacs_debit", "sepa_debit")
-DECLINES = {
-    "generic_decline": ("card_declined", "Your card was declined."),
-    "insufficient_funds": ("card_declined", "Your card has insufficient funds."),
-    "lost_card": ("card_declined", "Your card was declined."),
-    "expired_card": ("expired_card", "Your card has expired."),
-    "processing_error": (
-        "processing_error",
-        "An error occurred while processing your card. Try again in a little bit.",
-    ),
-    "authentication_failed": (
-        "payment_intent_authentication_failure",
-        "We are unable to authenticate your payment method. Please choose another one.",
-    ),
-    "authentication_required": (
-        "authentication_required",
-        "Your card was declined. This transaction requires authentication.",
-    ),
-}
-# What each test number does: `decline` always, `later` only once it is charged off the page.
+# What each test number does: `decline` always, `later` only once it is charged off the page;
+# `refund` is what becomes of refunds, `dispute` and `fraud_warning` follow each charge.
 _BEHAVIOUR: dict[str, Body] = {
     "4000000000000002": {"decline": "generic_decline"},
     "4000000000009995": {"decline": "insufficient_funds"},
     "4000000000000069": {"decline": "expired_card"},
     "4000000000009987": {"decline": "lost_card"},
+    "4000000000009979": {"decline": "stolen_card"},
+    "4000000000006975": {"decline": "card_velocity_exceeded"},
+    "4000000000000127": {"decline": "incorrect_cvc"},
     "4000000000000119": {"decline": "processing_error"},
     "4000002500003155": {"three_d_secure": True},
     "4000000000000341": {"later": "generic_decline"},
+    "4000000000007726": {"refund": "pending"},
+    "4000000000005126": {"refund": "failed"},
+    "4000000000000259": {"dispute": "fraudulent"},
+    "4000000000002685": {"dispute": "product_not_received"},
+    "4000000000005423": {"fraud_warning": True},
 }
 _KNOWN = {"4242424242424242", "5555555555554444", "378282246310005", *_BEHAVIOUR}
 TEST_CARDS = (
@@ -49,6 +41,9 @@ TEST_CARDS = (
     ("4000 0000 0000 0069", "has expired"),
     ("4000 0025 0000 3155", "asks for 3-D Secure"),
     ("4000 0000 0000 0341", "is accepted, then fails when charged later"),
+    ("4000 0000 0000 5126", "is accepted, but cannot be refunded in the end"),
+    ("4000 0000 0000 0259", "is accepted, then disputed"),
+    ("4000 0000 0000 5423", "is accepted, with an early fraud warning"),
 )
 
 
@@ -186,13 +181,27 @@ def load_method(tx: Transaction, method_id: str, param: str = "id") -> Body:
     return method
 
 
-def renew_card(tx: Transaction, method_id: str, year: int) -> Body:
-    """Let the bank replace a saved card by one that is valid longer, as card updaters do."""
+def choose_outcome(tx: Transaction, method_id: str, outcome: str | None) -> Body:
+    """Let every later charge of a saved card fail in one way, or with None let it succeed."""
+    method = load_method(tx, method_id)
+    if method["type"] != "card":
+        raise invalid("Only cards are declined; see /_sandbox/async for bank debits.")
+    if outcome is not None and outcome not in CARD_OUTCOMES:
+        raise invalid(f"A card fails as one of: {', '.join(sorted(CARD_OUTCOMES))}.", "outcome")
+    tx.set_private(method_id, decline=None, later=outcome)
+    return method
+
+
+def renew_card(tx: Transaction, method_id: str, changes: Body) -> Body:
+    """Let the bank replace a saved card, as card updaters do: another expiry, perhaps number.
+
+    `changes` has any of `exp_month`, `exp_year` and `last4`.
+    """
     method = load_method(tx, method_id)
     if method["type"] != "card" or method["customer"] is None:
         raise invalid("Only a saved card is renewed.")
-    before = {"card": {"exp_year": method["card"]["exp_year"]}}
-    method["card"]["exp_year"] = year
+    before = {"card": changed(method["card"], method["card"] | changes)}
+    method["card"] |= changes
     tx.save(method)
     emit(tx, "payment_method.automatically_updated", method, before)
     return method

@@ -10,6 +10,7 @@ from donorportal.sandbox.errors import ApiError, invalid, missing, unsupported
 from donorportal.sandbox.events import emit
 from donorportal.sandbox.objects import listing, new
 from donorportal.sandbox.operations import operation
+from donorportal.sandbox.payments import cancel
 from donorportal.sandbox.storage import Body, Transaction
 from donorportal.sandbox.typecheck import minimal_part
 
@@ -207,6 +208,10 @@ def expire(tx: Transaction, session: Body) -> Body:
     session |= {"status": "expired", "url": None}
     tx.save(session)
     emit(tx, "checkout.session.expired", session)
+    # There is one only if somebody tried to pay.
+    intent = tx.peek(tx.private(session["id"]).get("intent"), "payment_intent")
+    if intent is not None:
+        cancel(tx, intent, "expired")
     return session
 
 

@@ -8,7 +8,8 @@ from flask import Blueprint, Response, redirect, render_template, request
 from werkzeug.wrappers import Response as AnyResponse
 
 from donorportal.sandbox import completion
-from donorportal.sandbox.cards import DEBITS, DECLINES, TEST_CARDS, card_method, debit_method
+from donorportal.sandbox.cards import DEBITS, TEST_CARDS, card_method, debit_method
+from donorportal.sandbox.declines import DECLINES
 from donorportal.sandbox.delivery import Deliverer
 from donorportal.sandbox.errors import ApiError
 from donorportal.sandbox.storage import Body, Store, Transaction, new_id

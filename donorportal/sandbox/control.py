@@ -7,11 +7,12 @@ from typing import Any
 from flask import Blueprint, Response, jsonify, redirect, render_template, request
 from werkzeug.wrappers import Response as AnyResponse
 
-from donorportal.sandbox import balance, cards, disputes, knobs, panel, timers
+from donorportal.sandbox import balance, cards, disputes, knobs, panel, refunds, timers
 from donorportal.sandbox.clocks import KIND as CLOCK
 from donorportal.sandbox.delivery import Deliverer, redeliver
 from donorportal.sandbox.errors import ApiError, missing
 from donorportal.sandbox.page_policy import protect
+from donorportal.sandbox.returned import return_debit
 from donorportal.sandbox.storage import TABLES, Body, Store
 
 
@@ -41,8 +42,13 @@ class Control:
             "next-card": self.next_card,
             "disputes": self.open_dispute,
             "disputes/<dispute_id>/close": self.close_dispute,
+            "fraud-warnings": self.warn_of_fraud,
+            "refunds/<refund_id>/settle": self.settle_refund,
             "payouts": self.pay_out,
+            "payouts/<payout_id>/settle": self.settle_payout,
             "async": self.settle_async,
+            "returns": self.return_debit,
+            "card-outcomes": self.choose_card_outcome,
             "card-renewals": self.renew_card,
             "deliver": self.deliver,
         }
@@ -114,25 +120,60 @@ class Control:
             return _done(knobs.turn(tx, {"next_card": _given().get("outcome") or None}))
 
     def open_dispute(self) -> AnyResponse:
-        """Open a dispute, or with `warning` an inquiry, over a charge."""
+        """Open a dispute over a charge, or an `amount` of it; with `warning` only an inquiry."""
         given = _given()
         with self.store.transaction() as tx:
-            warning = bool(given.get("warning"))
-            return _done(disputes.open_dispute(tx, given.get("charge", ""), warning=warning))
+            dispute = disputes.open_dispute(
+                tx,
+                given.get("charge", ""),
+                amount=_number(given, "amount") or None,
+                reason=given.get("reason") or "fraudulent",
+                warning=bool(given.get("warning")),
+            )
+        return _done(dispute)
 
     def close_dispute(self, dispute_id: str) -> AnyResponse:
-        """Decide a dispute."""
-        with self.store.transaction() as tx:
-            return _done(disputes.close_dispute(tx, dispute_id, _given().get("status", "")))
-
-    def pay_out(self) -> AnyResponse:
-        """Pay out what is waiting; with `fails` the bank sends it back."""
+        """Decide a dispute; of a won one only an `amount` may come back."""
         given = _given()
         with self.store.transaction() as tx:
+            back = _number(given, "amount") or None
+            return _done(
+                disputes.close_dispute(tx, dispute_id, given.get("status", ""), returned=back)
+            )
+
+    def warn_of_fraud(self) -> AnyResponse:
+        """Send an early fraud warning about a charge."""
+        with self.store.transaction() as tx:
+            return _done(disputes.warn_of_fraud(tx, _given().get("charge", "")))
+
+    def settle_refund(self, refund_id: str) -> AnyResponse:
+        """Let a refund succeed or fail now, for a `reason`; it may fail after it succeeded."""
+        given = _given()
+        reason = given.get("reason") or "lost_or_stolen_card"
+        with self.store.transaction() as tx:
+            refund = refunds.load_refund(tx, refund_id)
+            return _done(refunds.settle(tx, refund, given.get("outcome", ""), reason))
+
+    def pay_out(self) -> AnyResponse:
+        """Pay out what is waiting, or only what is `available`; with `fails` it comes back.
+
+        With `stays` the payout remains in transit.
+        """
+        given = _given()
+        outcome = "failed" if given.get("fails") else "in_transit" if given.get("stays") else "paid"
+        with self.store.transaction() as tx:
             done = balance.pay_out(
-                tx, given.get("currency") or None, fails=bool(given.get("fails"))
+                tx,
+                given.get("currency") or None,
+                available=bool(given.get("available")),
+                outcome=outcome,
             )
         return _done({"payouts": done})
+
+    def settle_payout(self, payout_id: str) -> AnyResponse:
+        """Let a payout arrive or come back now, as `status` says: paid or failed."""
+        with self.store.transaction() as tx:
+            return _done(balance.settle_payout(tx, payout_id, _given().get("status", "")))
 
     def settle_async(self) -> AnyResponse:
         """Let a bank debit arrive or bounce now."""
@@ -144,12 +185,35 @@ class Control:
             timers.settle_debit(tx, intent, succeeded=given.get("outcome") == "succeeded")
         return _done(intent)
 
-    def renew_card(self) -> AnyResponse:
-        """Let the bank renew a saved card to a `year`."""
+    def return_debit(self) -> AnyResponse:
+        """Take back a bank debit that succeeded: `how` is dispute or failure, for a `reason`."""
         given = _given()
         with self.store.transaction() as tx:
-            year = _number(given, "year") or 2040
-            return _done(cards.renew_card(tx, given.get("payment_method", ""), year))
+            came = return_debit(
+                tx,
+                given.get("charge", ""),
+                given.get("how") or "dispute",
+                given.get("reason") or "insufficient_funds",
+            )
+        return _done(came)
+
+    def choose_card_outcome(self) -> AnyResponse:
+        """Let every later charge of a saved card have an `outcome`; null lets them succeed."""
+        given = _given()
+        with self.store.transaction() as tx:
+            method = given.get("payment_method", "")
+            return _done(cards.choose_outcome(tx, method, given.get("outcome") or None))
+
+    def renew_card(self) -> AnyResponse:
+        """Let the bank renew a saved card to a `year`, `month` or `last4`."""
+        given = _given()
+        changes: Body = {"exp_year": _number(given, "year") or 2040}
+        if given.get("month"):
+            changes["exp_month"] = _number(given, "month")
+        if given.get("last4"):
+            changes["last4"] = f"{_number(given, 'last4'):04d}"
+        with self.store.transaction() as tx:
+            return _done(cards.renew_card(tx, given.get("payment_method", ""), changes))
 
     def deliver(self) -> AnyResponse:
         """Deliver what is pending now, or one event again `times` over."""

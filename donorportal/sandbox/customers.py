@@ -3,6 +3,7 @@
 from typing import Any
 
 from donorportal.sandbox import lists
+from donorportal.sandbox.currencies import CURRENCIES
 from donorportal.sandbox.errors import invalid, missing
 from donorportal.sandbox.events import changed, emit
 from donorportal.sandbox.objects import merge_metadata, new
@@ -11,31 +12,6 @@ from donorportal.sandbox.storage import Body, Transaction
 from donorportal.sandbox.typecheck import minimal_part
 
 _CUSTOMER = "email name phone description metadata address shipping preferred_locales"
-_CURRENCIES = frozenset(
-    (
-        "aud",
-        "cad",
-        "chf",
-        "dkk",
-        "dop",
-        "eur",
-        "gbp",
-        "hkd",
-        "huf",
-        "isk",
-        "jpy",
-        "mxn",
-        "nok",
-        "nzd",
-        "pln",
-        "sek",
-        "sgd",
-        "thb",
-        "twd",
-        "ugx",
-        "usd",
-    )
-)
 
 
 @operation(
@@ -208,7 +184,7 @@ def load_product(tx: Transaction, product_id: str, param: str = "id") -> Body:
 def price_from_data(tx: Transaction, data: Body, param: str) -> Body:
     """Create the price that inline `price_data` describes. Raises: ApiError."""
     currency = data["currency"].lower()
-    if currency not in _CURRENCIES:
+    if currency not in CURRENCIES:
         raise invalid(f"Invalid currency: {currency}.", f"{param}[currency]")
     product = _product_of(tx, data, param)
     amount: Any = data.get("unit_amount")

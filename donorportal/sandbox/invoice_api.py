@@ -113,7 +113,8 @@ def preview_invoice(tx: Transaction, params: Body) -> Body:
     if "subscription" not in params:
         raise unsupported("The sandbox previews one subscription's invoice.", "subscription")
     subscription = deepcopy(subscriptions.load_subscription(tx, params["subscription"]))
-    if subscription["status"] in subscriptions.ENDED:
+    over = subscription["status"] in {*subscriptions.ENDED, "paused"}
+    if over or subscription["cancel_at_period_end"]:
         raise invalid("No upcoming invoices for customer", code="invoice_upcoming_none")
     item = subscription["items"]["data"][0]
     _apply_preview(subscription, item, params.get("subscription_details", {}))

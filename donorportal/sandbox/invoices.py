@@ -1,11 +1,9 @@
 """Invoices: drawn up, finalised, tried, paid, failed, voided."""
 
-from typing import Any
-
 from donorportal.sandbox import knobs
 from donorportal.sandbox.events import changed, emit
 from donorportal.sandbox.objects import listing, new
-from donorportal.sandbox.payments import clock_of, confirm, create_intent
+from donorportal.sandbox.payments import cancel, clock_of, confirm, create_intent
 from donorportal.sandbox.storage import Body, Transaction
 from donorportal.sandbox.typecheck import minimal_part
 
@@ -240,14 +238,7 @@ def void(tx: Transaction, invoice: Body) -> Body:
     """Void an open invoice and cancel its PaymentIntent."""
     tx.unschedule("retry_invoice", invoice["id"])
     for payment in tx.find("invoice_payment", invoice=invoice["id"]):
-        intent: Any = tx.load(payment["payment"]["payment_intent"])
-        intent |= {
-            "status": "canceled",
-            "canceled_at": tx.now,
-            "cancellation_reason": "void_invoice",
-        }
-        tx.save(intent)
-        emit(tx, "payment_intent.canceled", intent)
+        cancel(tx, tx.load(payment["payment"]["payment_intent"]), "void_invoice")
         payment["status"] = "canceled"
         payment["status_transitions"]["canceled_at"] = tx.now
         tx.save(payment)

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from donorportal.sandbox.currencies import CURRENCIES
+from donorportal.sandbox.declines import CARD_OUTCOMES
 from donorportal.sandbox.errors import ApiError
 from donorportal.sandbox.storage import Body, Transaction
 
@@ -19,27 +21,26 @@ DEFAULTS: Body = {
     "faults": [],
     "latency_ms": 0,
     "async_days": 4,
+    "async_outcome": "succeeded",
     "refund_outcome": "succeeded",
+    "refund_days": 5,
     "early_fraud_warning": False,
     "balance_pending": False,
     "dunning_days": [3, 5, 7],
     "dunning_end": "cancel",
     "fee_permille": 29,
     "fee_fixed_minor": 30,
+    "dispute_fee_minor": 1500,
+    "balance_currency": None,
+    "exchange_millionths": 1_000_000,
 }
 _CHOICES: dict[str, set[str | None]] = {
     "webhook_timing": {"asap", "before", "after", "never"},
     "refund_outcome": {"succeeded", "pending", "failed"},
     "dunning_end": {"cancel", "unpaid", "past_due"},
-    "next_card": {
-        None,
-        "generic_decline",
-        "insufficient_funds",
-        "expired_card",
-        "lost_card",
-        "processing_error",
-        "authentication_required",
-    },
+    "async_outcome": {"succeeded", "failed"},
+    "next_card": {None, *CARD_OUTCOMES},
+    "balance_currency": {None, *CURRENCIES},
 }
 FAULTS = ("500_before", "500_after", "409", "429", "429_lock", "timeout", "timeout_before")
 

@@ -24,9 +24,12 @@ class Query:
         for name in fields:
             if name in params:
                 self.equal(name, params[name])
-        created = params.get("created", {})
-        for name, value in ({"eq": created} if isinstance(created, int) else created).items():
-            self.add(f"created {_COMPARISONS[name]} ?", value)
+        self.compare("created", params.get("created", {}))
+
+    def compare(self, expression: str, asked: Any) -> None:
+        """Ask for a moment to equal a number, or to fit every bound of a range."""
+        for name, value in ({"eq": asked} if isinstance(asked, int) else asked).items():
+            self.add(f"{expression} {_COMPARISONS[name]} ?", value)
 
     def equal(self, path: str, value: Any) -> None:
         """Ask for a field (a dotted path) to equal a value; the text is one that an index has."""

@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from donorportal.sandbox import knobs
+from donorportal.sandbox.cards import DEBITS
 from donorportal.sandbox.checkout_pages import money
 from donorportal.sandbox.storage import Body, Transaction
 
@@ -16,6 +17,7 @@ def view(tx: Transaction) -> dict[str, Any]:
         "now": _moment(tx.now),
         "knobs": knobs.read(tx),
         "charges": [_charge(tx, charge) for charge in _newest(tx, "charge")],
+        "refunds": [_dated(refund) for refund in _newest(tx, "refund")],
         "subscriptions": [_subscription(tx, one) for one in _newest(tx, "subscription")],
         "disputes": [_dated(dispute) for dispute in _newest(tx, "dispute")],
         "payouts": [_dated(payout) for payout in _newest(tx, "payout")],
@@ -45,7 +47,10 @@ def _dated(thing: Body) -> Body:
 
 def _charge(tx: Transaction, charge: Body) -> Body:
     billed = charge["billing_details"].get("email")
-    return _dated(charge) | {"who": billed or _email(tx, charge["customer"])}
+    return _dated(charge) | {
+        "who": billed or _email(tx, charge["customer"]),
+        "debit": charge["payment_method_details"]["type"] in DEBITS,
+    }
 
 
 def _subscription(tx: Transaction, subscription: Body) -> Body:

@@ -1,7 +1,8 @@
 """PaymentIntents and charges: trying to take money by a payment method."""
 
-from donorportal.sandbox import balance, knobs, lists
-from donorportal.sandbox.cards import DEBITS, DECLINES
+from donorportal.sandbox import balance, disputes, knobs, lists
+from donorportal.sandbox.cards import DEBITS
+from donorportal.sandbox.declines import DECLINES
 from donorportal.sandbox.errors import missing
 from donorportal.sandbox.events import changed, emit
 from donorportal.sandbox.objects import new
@@ -148,15 +149,35 @@ def succeed(tx: Transaction, intent: Body, method: Body) -> Body:
         book_charge(tx, charge)
     emit(tx, "charge.succeeded", charge)
     _received(tx, intent, charge)
-    if settings["early_fraud_warning"]:
-        _warn_of_fraud(tx, charge)
+    behaviour = tx.private(method["id"])
+    if settings["early_fraud_warning"] or behaviour.get("fraud_warning"):
+        disputes.warn_of_fraud(tx, charge["id"])
+    if behaviour.get("dispute"):
+        disputes.open_dispute(tx, charge["id"], reason=behaviour["dispute"])
     return intent
+
+
+def cancel(tx: Transaction, intent: Body, reason: str) -> None:
+    """Cancel an intent that has taken nothing; one that ended stays as it is."""
+    if intent["status"] in {"succeeded", "canceled"}:
+        return
+    intent |= {
+        "status": "canceled",
+        "canceled_at": tx.now,
+        "cancellation_reason": reason,
+        "next_action": None,
+    }
+    tx.save(intent)
+    emit(tx, "payment_intent.canceled", intent)
 
 
 def book_charge(tx: Transaction, charge: Body) -> None:
     """Give a charge its balance transaction."""
-    fee = balance.processing_fee(tx, charge["amount"])
-    charge["balance_transaction"] = balance.move(tx, "charge", charge, charge["amount"], fee)["id"]
+    kind = "payment" if charge["payment_method_details"]["type"] in DEBITS else "charge"
+    gross = balance.worth(tx, charge["amount"], charge["currency"])
+    fee = balance.processing_fee(tx, gross)
+    movement = balance.move(tx, kind, charge, charge["amount"], fee, category="charge")
+    charge["balance_transaction"] = movement["id"]
     tx.save(charge)
 
 
@@ -255,19 +276,6 @@ def _outcome(kind: str, **fields: str) -> Body:
     return outcome
 
 
-def _warn_of_fraud(tx: Transaction, charge: Body) -> None:
-    warning = new(
-        tx,
-        "radar.early_fraud_warning",
-        actionable=True,
-        charge=charge["id"],
-        fraud_type="made_with_stolen_card",
-        payment_intent=charge["payment_intent"],
-    )
-    tx.insert(warning)
-    emit(tx, "radar.early_fraud_warning.created", warning)
-
-
 def clock_of(tx: Transaction, customer: str | None) -> str | None:
     """Return the test clock that a customer lives on, if any."""
     found = tx.peek(customer, "customer") if customer else None
@@ -302,6 +310,18 @@ def retrieve_setup_intent(tx: Transaction, params: Body, intent_id: str) -> Body
     if intent is None:
         raise missing("setup_intent", intent_id)
     return intent
+
+
+@operation(
+    "GET",
+    "/v1/setup_intents",
+    "SetupIntentListParams",
+    accepts=f"created customer payment_method {lists.PAGING}",
+)
+def list_setup_intents(tx: Transaction, params: Body) -> Body:
+    """Answer SetupIntents, newest first."""
+    fields = ("customer", "payment_method")
+    return lists.page(tx, params, "setup_intent", "/v1/setup_intents", fields=fields)
 
 
 @operation("GET", "/v1/charges/<id>", "ChargeRetrieveParams")

@@ -1,6 +1,7 @@
 """Refunds: all or part of a charge goes back, at once, later, or not at all."""
 
-from donorportal.sandbox import balance, knobs, lists
+from donorportal.sandbox import balance, disputes, knobs, lists
+from donorportal.sandbox.cards import DEBITS
 from donorportal.sandbox.errors import invalid, missing
 from donorportal.sandbox.events import changed, emit
 from donorportal.sandbox.objects import merge_metadata, new
@@ -9,6 +10,11 @@ from donorportal.sandbox.payments import clock_of
 from donorportal.sandbox.storage import Body, Transaction
 
 _DAY = 86_400
+_CARD_DESTINATION = {
+    "reference_status": "pending",
+    "reference_type": "acquirer_reference_number",
+    "type": "refund",
+}
 
 
 @operation(
@@ -23,28 +29,26 @@ def create_refund(tx: Transaction, params: Body) -> Body:
     tx.enter_clock(clock_of(tx, charge["customer"]))
     left = charge["amount"] - charge["amount_refunded"]
     amount = params.get("amount", left)
-    _check_amount(charge, amount, left)
-    outcome = knobs.read(tx)["refund_outcome"]
+    _check_amount(tx, charge, amount, left)
+    settings, debit = knobs.read(tx), charge["payment_method_details"]["type"] in DEBITS
+    outcome = tx.private(charge["payment_method"]).get("refund") or settings["refund_outcome"]
     refund = new(
         tx,
         "refund",
         amount=amount,
         charge=charge["id"],
         currency=charge["currency"],
-        destination_details={
-            "card": {
-                "reference_status": "pending",
-                "reference_type": "acquirer_reference_number",
-                "type": "refund",
-            },
-            "type": "card",
-        },
         metadata=merge_metadata({}, params.get("metadata")),
         payment_intent=charge["payment_intent"],
         reason=params.get("reason"),
         status="succeeded" if outcome == "succeeded" else "pending",
     )
-    movement = balance.move(tx, "refund", refund, -amount)
+    if not debit:
+        refund["destination_details"] = {"type": "card", "card": dict(_CARD_DESTINATION)}
+    if refund["status"] == "pending":
+        refund["pending_reason"] = "processing"
+    kind = "payment_refund" if debit else "refund"
+    movement = balance.move(tx, kind, refund, -amount, category="refund")
     refund["balance_transaction"] = movement["id"]
     tx.insert(refund)
     _count(tx, charge, amount)
@@ -52,7 +56,8 @@ def create_refund(tx: Transaction, params: Body) -> Body:
     if outcome != "succeeded":
         clock = clock_of(tx, charge["customer"])
         tx.set_private(refund["id"], outcome=outcome)
-        tx.schedule(tx.now + 5 * _DAY, "settle_refund", refund["id"], clock)
+        due = tx.now + settings["refund_days"] * _DAY
+        tx.schedule(due, "settle_refund", refund["id"], clock)
     return refund
 
 
@@ -71,10 +76,10 @@ def _charge_to_refund(tx: Transaction, params: Body) -> Body:
     return charge
 
 
-def _check_amount(charge: Body, amount: int, left: int) -> None:
+def _check_amount(tx: Transaction, charge: Body, amount: int, left: int) -> None:
     if charge["status"] != "succeeded":
         raise invalid("This charge has not succeeded.", "charge", "charge_not_refundable")
-    if charge["disputed"]:
+    if disputes.blocks_refunds(tx, charge["id"]):
         raise invalid(
             f"Charge {charge['id']} has been charged back; cannot issue a refund.",
             "charge",
@@ -104,30 +109,52 @@ def _count(tx: Transaction, charge: Body, amount: int) -> None:
         emit(tx, "charge.refunded", charge, changed(before, charge))
 
 
-def settle(tx: Transaction, refund: Body) -> None:
-    """Let a pending refund arrive, or fail so that the money comes back to us."""
-    if tx.private(refund["id"]).get("outcome") != "failed":
-        refund["status"] = "succeeded"
-        tx.save(refund)
-        emit(tx, "refund.updated", refund, {"status": "pending"})
-        return
-    charge = tx.load(refund["charge"])
+def settle_pending(tx: Transaction, refund: Body) -> None:
+    """End a pending refund as was chosen when it was made."""
+    if refund["status"] == "pending":
+        settle(tx, refund, tx.private(refund["id"]).get("outcome", "succeeded"))
+
+
+def settle(
+    tx: Transaction, refund: Body, outcome: str, reason: str = "lost_or_stolen_card"
+) -> Body:
+    """Let a pending refund arrive; or let one fail, even weeks after it succeeded.
+
+    The money of a failed refund comes back to us, and can be refunded again.
+    """
+    before = {"status": refund["status"]}
+    if outcome == "failed" and refund["status"] in {"pending", "succeeded"}:
+        return _fail(tx, refund, before, reason)
+    if refund["status"] != "pending" or outcome not in {"succeeded", "pending"}:
+        raise invalid(f"A refund that is {refund['status']} cannot become {outcome!r}.", "outcome")
+    refund["status"] = "succeeded"
+    refund.pop("pending_reason", None)
+    tx.unschedule("settle_refund", refund["id"])
+    tx.save(refund)
+    emit(tx, "refund.updated", refund, before)
+    return refund
+
+
+def _fail(tx: Transaction, refund: Body, before: Body, reason: str) -> Body:
+    tx.unschedule("settle_refund", refund["id"])
     back = balance.move(tx, "refund_failure", refund, refund["amount"], category="refund_failure")
     refund |= {
         "status": "failed",
-        "failure_reason": "lost_or_stolen_card",
+        "failure_reason": reason,
         "failure_balance_transaction": back["id"],
     }
+    refund.pop("pending_reason", None)
     tx.save(refund)
-    _count(tx, charge, -refund["amount"])
-    emit(tx, "refund.failed", refund, {"status": "pending"})
-    emit(tx, "refund.updated", refund, {"status": "pending"})
+    _count(tx, tx.load(refund["charge"]), -refund["amount"])
+    emit(tx, "refund.failed", refund, before)
+    emit(tx, "refund.updated", refund, before)
+    return refund
 
 
 @operation("GET", "/v1/refunds/<id>", "RefundRetrieveParams")
 def retrieve_refund(tx: Transaction, params: Body, refund_id: str) -> Body:  # noqa: ARG001
     """Answer a refund."""
-    return _load(tx, refund_id)
+    return load_refund(tx, refund_id)
 
 
 @operation(
@@ -144,7 +171,7 @@ def list_refunds(tx: Transaction, params: Body) -> Body:
 @operation("POST", "/v1/refunds/<id>", "RefundUpdateParams", accepts="metadata")
 def update_refund(tx: Transaction, params: Body, refund_id: str) -> Body:
     """Change a refund's metadata."""
-    refund = _load(tx, refund_id)
+    refund = load_refund(tx, refund_id)
     before = dict(refund)
     refund["metadata"] = merge_metadata(refund["metadata"], params.get("metadata"))
     tx.save(refund)
@@ -152,7 +179,8 @@ def update_refund(tx: Transaction, params: Body, refund_id: str) -> Body:
     return refund
 
 
-def _load(tx: Transaction, refund_id: str) -> Body:
+def load_refund(tx: Transaction, refund_id: str) -> Body:
+    """Return a refund. Raises: ApiError when there is none."""
     refund = tx.peek(refund_id, "refund")
     if refund is None:
         raise missing("refund", refund_id)

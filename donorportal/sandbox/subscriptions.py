@@ -2,7 +2,7 @@
 
 from donorportal.sandbox import invoices, knobs
 from donorportal.sandbox.errors import missing
-from donorportal.sandbox.events import emit
+from donorportal.sandbox.events import changed, emit
 from donorportal.sandbox.objects import listing, new
 from donorportal.sandbox.payments import clock_of
 from donorportal.sandbox.periods import period_end
@@ -66,11 +66,9 @@ def end(tx: Transaction, subscription: Body, reason: str, details: Body | None =
     for timer in ("renew", "announce_invoice", "resume_collection"):
         tx.unschedule(timer, subscription["id"])
     for invoice in tx.find(
-        "invoice", parent__subscription_details__subscription=subscription["id"], status="draft"
+        "invoice", parent__subscription_details__subscription=subscription["id"]
     ):
-        tx.unschedule("finalize_invoice", invoice["id"])
-        invoice["auto_advance"] = False
-        tx.save(invoice)
+        _stop_collecting(tx, invoice)
     subscription |= {
         "status": "canceled",
         "canceled_at": subscription["canceled_at"] or tx.now,
@@ -81,6 +79,21 @@ def end(tx: Transaction, subscription: Body, reason: str, details: Body | None =
     tx.save(subscription)
     emit(tx, "customer.subscription.deleted", subscription)
     return subscription
+
+
+def _stop_collecting(tx: Transaction, invoice: Body) -> None:
+    if invoice["status"] not in {"draft", "open"} or not invoice["auto_advance"]:
+        return
+    for timer in ("finalize_invoice", "retry_invoice"):
+        tx.unschedule(timer, invoice["id"])
+    before = dict(invoice)
+    invoice |= {
+        "auto_advance": False,
+        "automatically_finalizes_at": None,
+        "next_payment_attempt": None,
+    }
+    tx.save(invoice)
+    emit(tx, "invoice.updated", invoice, changed(before, invoice))
 
 
 def set_status(tx: Transaction, subscription: Body, status: str) -> None:

@@ -2,7 +2,15 @@
 
 import time
 
-from donorportal.sandbox import checkout, completion, invoices, payments, refunds, subscriptions
+from donorportal.sandbox import (
+    checkout,
+    completion,
+    invoices,
+    knobs,
+    payments,
+    refunds,
+    subscriptions,
+)
 from donorportal.sandbox.clocks import KIND as CLOCK
 from donorportal.sandbox.events import emit
 from donorportal.sandbox.periods import period_end
@@ -141,7 +149,7 @@ def _expire_session(tx: Transaction, session: Body) -> None:
 
 
 def _settle_debit(tx: Transaction, intent: Body) -> None:
-    settle_debit(tx, intent, succeeded=True)
+    settle_debit(tx, intent, succeeded=knobs.read(tx)["async_outcome"] == "succeeded")
 
 
 def settle_debit(tx: Transaction, intent: Body, *, succeeded: bool) -> None:
@@ -170,6 +178,6 @@ _HANDLERS = {
     "resume_collection": _resume_collection,
     "expire_session": _expire_session,
     "settle_debit": _settle_debit,
-    "settle_refund": refunds.settle,
+    "settle_refund": refunds.settle_pending,
     "book_charge": _book_charge,
 }

@@ -123,6 +123,39 @@ def test_lists_have_cursors(client: stripe.StripeClient) -> None:
     assert first.has_more
 
 
+@pytest.mark.parametrize(
+    ("kind", "more"),
+    [
+        ("checkout.sessions", {}),
+        ("payment_intents", {}),
+        ("setup_intents", {}),
+        ("charges", {}),
+        ("invoices", {"status": "open"}),
+        ("subscriptions", {"status": "all"}),
+        ("refunds", {}),
+        ("disputes", {}),
+        ("radar.early_fraud_warnings", {}),
+        ("balance_transactions", {"type": "charge"}),
+        ("payouts", {"status": "paid"}),
+        ("events", {"delivery_success": False}),
+    ],
+)
+def test_everything_can_be_walked(
+    client: stripe.StripeClient, kind: str, more: dict[str, Any]
+) -> None:
+    """Each kind that moves money is listed by time of creation, page by page."""
+    service: Any = client.v1
+    for name in kind.split("."):
+        service = getattr(service, name)
+    now = int(time.time())
+    recent = service.list({"created": {"gte": now - 86_400}, "limit": 3} | more)
+    future = service.list({"created": {"gt": now + 86_400}, "limit": 3} | more)
+
+    assert recent.object == "list"
+    assert [problem for one in recent.data for problem in violations(one)] == []
+    assert (future.data, future.has_more) == ([], False)
+
+
 def test_endpoints_show_their_secret_once(client: stripe.StripeClient) -> None:
     """An endpoint is pinned to our version; its secret is in the first answer only."""
     made = client.v1.webhook_endpoints.create(
@@ -211,3 +244,30 @@ def test_a_monthly_gift_links_its_invoice(
     assert invoice.parent.subscription_details is not None
     assert invoice.parent.subscription_details.metadata is not None
     assert invoice.parent.subscription_details.metadata.to_dict() == {"recurring_gift": "rg-1"}
+
+
+def test_money_that_does_not_stay_is_typed(
+    client: stripe.StripeClient, sandbox: SandboxProcess
+) -> None:
+    """Sandbox only: failed refunds, partial disputes and warnings are as the SDK has them."""
+    session = open_session(client)
+    assert session.url is not None
+    sandbox.pay(session.url)
+    done = client.v1.checkout.sessions.retrieve(session.id, {"expand": ["payment_intent"]})
+    assert isinstance(done.payment_intent, stripe.PaymentIntent)
+    charge = done.payment_intent.latest_charge
+    assert isinstance(charge, str)
+    refund = client.v1.refunds.create({"charge": charge, "amount": 500}, fresh())
+    sandbox.post(f"refunds/{refund.id}/settle", outcome="failed")
+    sandbox.post("fraud-warnings", charge=charge)
+    sandbox.post("disputes", charge=charge, amount=900)
+    (dispute,) = client.v1.disputes.list({"charge": charge}).data
+    (warning,) = client.v1.radar.early_fraud_warnings.list({"charge": charge}).data
+    failed = client.v1.refunds.retrieve(refund.id, {"expand": ["failure_balance_transaction"]})
+
+    for found in (failed, dispute, warning, client.v1.disputes.retrieve(dispute.id)):
+        assert violations(found) == []
+    assert (failed.status, dispute.amount, dispute.status) == ("failed", 900, "needs_response")
+    with pytest.raises(stripe.InvalidRequestError) as refused:
+        client.v1.refunds.create({"charge": charge}, fresh())
+    assert refused.value.code == "charge_disputed"

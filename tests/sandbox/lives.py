@@ -87,11 +87,14 @@ def everything(sandbox: SandboxProcess, client: stripe.StripeClient) -> None:
     inquired = charge_of(client, give_once(sandbox, client))
     inquiry = sandbox.post("disputes", charge=inquired.id, warning=True)
     sandbox.post(f"disputes/{inquiry['id']}/close", status="warning_closed")
+    _late_troubles(sandbox, client)
     sandbox.post("payouts")
     give_once(sandbox, client)
     sandbox.post("payouts", fails=True)
+    sandbox.post("payouts", stays=True)
     _declines(sandbox, client)
     _monthly(sandbox, client)
+    _ends_in_arrears(sandbox, client)
     clock = client.v1.test_helpers.test_clocks.create({"frozen_time": 1_800_000_000})
     client.v1.customers.create({"email": "b@example.org", "test_clock": clock.id})
     client.v1.test_helpers.test_clocks.delete(clock.id)
@@ -109,6 +112,24 @@ def _debits(sandbox: SandboxProcess, client: stripe.StripeClient) -> None:
     sandbox.advance(days=2)
 
 
+def _late_troubles(sandbox: SandboxProcess, client: stripe.StripeClient) -> None:
+    charge = charge_of(client, give_once(sandbox, client))
+    refund = client.v1.refunds.create({"charge": charge.id, "amount": 700})
+    sandbox.post(f"refunds/{refund.id}/settle", outcome="failed")
+    sandbox.post("fraud-warnings", charge=charge.id)
+    dispute = sandbox.post("disputes", charge=charge.id, amount=900, reason="duplicate")
+    sandbox.post(f"disputes/{dispute['id']}/close", status="won", amount=500)
+    sandbox.knobs(balance_currency="usd", exchange_millionths=1_234_567)
+    for how in ("dispute", "failure"):
+        session = open_session(client, allowed_payment_method_types=["card", "bacs_debit"])
+        assert session.url is not None
+        sandbox.pay(session.url, method="bacs_debit")
+        done = client.v1.checkout.sessions.retrieve(session.id)
+        sandbox.post("async", payment_intent=done.payment_intent, outcome="succeeded")
+        sandbox.post("returns", charge=charge_of(client, done).id, how=how)
+    sandbox.knobs(balance_currency=None)
+
+
 def _declines(sandbox: SandboxProcess, client: stripe.StripeClient) -> None:
     session = open_session(client)
     assert session.url is not None
@@ -116,6 +137,10 @@ def _declines(sandbox: SandboxProcess, client: stripe.StripeClient) -> None:
         assert sandbox.pay(session.url, card).status_code == 402
     for authenticate in ("fail", "complete"):
         sandbox.pay(session.url, "4000002500003155", authenticate=authenticate)
+    given_up = open_session(client)
+    assert given_up.url is not None
+    sandbox.pay(given_up.url, "4000000000000002")
+    client.v1.checkout.sessions.expire(given_up.id)
 
 
 def _monthly(sandbox: SandboxProcess, client: stripe.StripeClient) -> None:
@@ -163,6 +188,14 @@ def _monthly(sandbox: SandboxProcess, client: stripe.StripeClient) -> None:
     client.v1.subscriptions.cancel(subscription.id)
     for method in client.v1.payment_methods.list({"customer": subscription.customer}).data[:1]:
         client.v1.payment_methods.detach(method.id)
+
+
+def _ends_in_arrears(sandbox: SandboxProcess, client: stripe.StripeClient) -> None:
+    subscription = give_monthly(sandbox, client)
+    card = subscription.default_payment_method
+    sandbox.post("card-outcomes", payment_method=card, outcome="do_not_honor")
+    sandbox.advance(days=32)
+    client.v1.subscriptions.cancel(subscription.id)
 
 
 def _later(subscription: stripe.Subscription, days: int) -> int:

@@ -71,6 +71,35 @@ def test_wrong_knobs_are_refused(sandbox: SandboxProcess, body: dict[str, object
     assert sandbox.get("knobs") == before
 
 
+def test_the_forms_beside_each_thing_work(
+    sandbox: SandboxProcess, client: stripe.StripeClient
+) -> None:
+    """Refunds, payouts, cards and charges have their buttons on the panel."""
+    charge = charge_of(client, give_once(sandbox, client))
+    subscription = give_monthly(sandbox, client)
+    refund = client.v1.refunds.create({"charge": charge.id})
+    (payout,) = sandbox.post("payouts", stays=True)["payouts"]
+    page = requests.get(f"{sandbox.url}/_sandbox", timeout=10).text
+    answers = [
+        submit(sandbox, f"refunds/{refund.id}/settle", outcome="failed"),
+        submit(sandbox, f"payouts/{payout['id']}/settle", status="paid"),
+        submit(sandbox, "fraud-warnings", charge=charge.id),
+        submit(
+            sandbox,
+            "card-outcomes",
+            payment_method=str(subscription.default_payment_method),
+            outcome="insufficient_funds",
+        ),
+    ]
+
+    assert answers == [303] * 4
+    for door in (f"refunds/{refund.id}/settle", f"payouts/{payout['id']}/settle"):
+        assert f'action="/_sandbox/{door}"' in page
+    assert client.v1.refunds.retrieve(refund.id).status == "failed"
+    assert client.v1.payouts.retrieve(payout["id"]).status == "paid"
+    assert len(client.v1.radar.early_fraud_warnings.list().data) == 1
+
+
 def test_time_moves_forward_only(sandbox: SandboxProcess) -> None:
     """The past is refused."""
     answer = requests.post(f"{sandbox.url}/_sandbox/advance", json={"to": 1}, timeout=10)
