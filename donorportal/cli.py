@@ -13,7 +13,8 @@ from donorportal import clock, logs, schema
 from donorportal.access.people import Role
 from donorportal.app import create_app, gateway_for
 from donorportal.config import ConfigurationRefused, Settings
-from donorportal.db import db, writing_session
+from donorportal.db import db, reading_session, writing_session
+from donorportal.donors.addresses import AddressRefused
 from donorportal.mail.transport import Patience, SmtpTransport
 from donorportal.payments.gateway import GatewayRejected, GatewayUnavailable
 
@@ -161,6 +162,49 @@ def invite(email: str, role: str, name: str) -> None:
     with writing_session(_engine()) as session:
         link = staff_accounts.invite(session, settings, email, Role(role), name)
     click.echo(f"{email} can sign in as {role} after opening this link within 7 days:\n{link}")
+
+
+@staff.command("list")
+def list_staff() -> None:
+    """Show every staff member with role and standing."""
+    from donorportal.access import staff_accounts  # noqa: PLC0415 - keeps other commands light
+
+    with reading_session(_engine()) as session:
+        colleagues = staff_accounts.everybody(session)
+    widest = max((len(colleague.email) for colleague in colleagues), default=0)
+    for colleague in colleagues:
+        click.echo(f"{colleague.email:<{widest}}  {colleague.role:<8}  {colleague.standing}")
+    if not colleagues:
+        click.echo('Nobody yet: "donorportal staff invite EMAIL --role owner" invites the first.')
+
+
+@staff.command()
+@click.argument("email")
+def disable(email: str) -> None:
+    """Shut a staff member out at once."""
+    from donorportal.access import staff_accounts  # noqa: PLC0415 - keeps other commands light
+
+    with writing_session(_engine()) as session:
+        try:
+            staff_id = staff_accounts.find(session, email)
+            if staff_id is None:
+                raise click.ClickException(f"{email} is no staff member. Nothing was changed.")
+            fresh = staff_accounts.disable(session, staff_id, actor="system")
+        except AddressRefused as refused:
+            raise click.ClickException(f"{refused} Nothing was changed.") from None
+        except staff_accounts.LastOwner:
+            raise click.ClickException(
+                f"{email} is the last active owner, without whom nobody could look after the"
+                " others. Nothing was changed. Invite another owner first, and let them set up"
+                " their account."
+            ) from None
+    if not fresh:
+        click.echo(f"{email} was disabled before. Nothing was changed.")
+        return
+    click.echo(
+        f"{email} is signed out everywhere at once and cannot sign in any more. What they did"
+        " stays on record. To let them in again, invite them again."
+    )
 
 
 @main.group()

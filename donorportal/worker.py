@@ -10,6 +10,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from donorportal import letters
 from donorportal.access import forgetting, mailing, signing_in, staff_accounts
 from donorportal.config import Settings
 from donorportal.db import db
@@ -40,7 +41,7 @@ def build_tasks(settings: Settings, gateway: Gateway, transport: Transport) -> d
         signing_in.MAIL_TASK: partial(mailing.mail_sign_in, **mail),
         "giving.finish_stale": partial(finish_stale, **giving),
         "jobs.prune": prune,
-        "mail.send": partial(send_message, **mail),
+        letters.SEND_TASK: partial(send_message, **mail),
         "webhooks.process": partial(process_event, **giving),
     }
 

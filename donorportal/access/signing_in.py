@@ -14,17 +14,14 @@ from enum import StrEnum
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from donorportal import clock
+from donorportal import clock, letters
 from donorportal.access import people
 from donorportal.access.models import SignIn
 from donorportal.access.people import Person, Realm
 from donorportal.access.purposes import Purpose, digests, mark
 from donorportal.config import Settings
 from donorportal.donors.addresses import Address
-from donorportal.jobs import queueing
-from donorportal.jobs.models import Queue
 from donorportal.limits.counting import attempt, network_of
-from donorportal.mail import outbox
 
 GOOD_FOR = timedelta(minutes=10)
 MAIL_TASK = "access.mail_sign_in"
@@ -95,22 +92,16 @@ def request_code(
         )
         .returning(SignIn.id)
     ).scalar_one()
-    message = outbox.queue(
+    letters.write(
         session,
+        settings,
         "sign-in-unknown" if person is None else "sign-in-code",
         # The address we know, not the one typed: they may look alike to us and not to a relay.
         address=address.email if person is None else person.email,
         key=f"sign-in:{sign_in_id}",
         context={"realm": realm},
-        domain=settings.mail_domain,
-    )
-    queueing.enqueue(
-        session,
-        MAIL_TASK,
-        key=f"mail:sign-in:{sign_in_id}",
-        queue=Queue.MAIL,
-        max_attempts=_MAIL_ATTEMPTS,
-        message=message,
+        task=MAIL_TASK,
+        attempts=_MAIL_ATTEMPTS,
         sign_in=sign_in_id,
     )
 

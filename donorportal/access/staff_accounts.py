@@ -4,11 +4,12 @@ import hmac
 import secrets
 from dataclasses import dataclass
 from datetime import timedelta
+from enum import StrEnum
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from donorportal import clock
+from donorportal import clock, letters
 from donorportal.access import second_factor
 from donorportal.access.models import StaffMember
 from donorportal.access.people import Role
@@ -18,9 +19,6 @@ from donorportal.audit.record import record
 from donorportal.config import Settings
 from donorportal.db import upsert
 from donorportal.donors.addresses import parse_email
-from donorportal.jobs import queueing
-from donorportal.jobs.models import Queue
-from donorportal.mail import outbox
 
 MAIL_TASK = "access.mail_invitation"
 
@@ -37,6 +35,29 @@ class Invitation:
     staff_id: int
     email: str
     salt: str
+
+
+class LastOwner(Exception):  # noqa: N818 - named for what happened
+    """The only active owner cannot be disabled."""
+
+
+class Standing(StrEnum):
+    """Whether a staff member can sign in."""
+
+    ACTIVE = "active"
+    INVITED = "invited"
+    EXPIRED = "invitation expired"
+    DISABLED = "disabled"
+
+
+@dataclass(frozen=True, slots=True)
+class Colleague:
+    """A staff member as a list shows them."""
+
+    staff_id: int
+    email: str
+    role: str
+    standing: Standing
 
 
 def invite(
@@ -83,22 +104,14 @@ def invite(
         subject=f"staff:{staff_id}",
         detail={"email": address.email, "role": role},
     )
-    key = f"staff-invitation:{staff_id}:{salt}"
-    message = outbox.queue(
+    letters.write(
         session,
+        settings,
         "staff-invitation",
         address=address.email,
-        key=key,
+        key=f"staff-invitation:{staff_id}:{salt}",
         context={"role": role},
-        domain=settings.mail_domain,
-    )
-    queueing.enqueue(
-        session,
-        MAIL_TASK,
-        key=f"mail:{key}",
-        queue=Queue.MAIL,
-        max_attempts=outbox.ATTEMPTS,
-        message=message,
+        task=MAIL_TASK,
         staff=staff_id,
     )
     return invitation_link(settings, staff_id, salt)
@@ -151,15 +164,73 @@ def enrol(session: Session, settings: Settings, invitation: Invitation, typed: s
     return Verdict.GOOD
 
 
-def disable(session: Session, staff_id: int, *, actor: str) -> None:
-    """Shut a staff member out, from their next request on."""
-    session.execute(
+def disable(session: Session, staff_id: int, *, actor: str) -> bool:
+    """Shut a staff member out, from their next request on; False if they are out already.
+
+    Raises:
+        LastOwner: Nobody would be left who can look after the others.
+
+    """
+    owners = _lock_active_owners(session)
+    if owners == [staff_id]:
+        raise LastOwner("Nobody else is an active owner.")
+    disabled = session.execute(
         sa.update(StaffMember)
-        .where(StaffMember.id == staff_id)
+        .where(StaffMember.id == staff_id, StaffMember.disabled_at.is_(None))
         .values(disabled_at=clock.now(), login_epoch=StaffMember.login_epoch + 1)
+        .returning(StaffMember.id)
         .execution_options(synchronize_session=False)
-    )
+    ).first()
+    if disabled is None:
+        return False
     record(session, actor=actor, action="disable", subject=f"staff:{staff_id}")
+    return True
+
+
+def everybody(session: Session) -> list[Colleague]:
+    """Return every staff member, in the order in which they were first invited."""
+    rows = session.execute(
+        sa.select(
+            StaffMember.id,
+            StaffMember.email,
+            StaffMember.role,
+            sa.case(
+                (StaffMember.disabled_at.is_not(None), Standing.DISABLED.value),
+                (StaffMember.enrolled_at.is_not(None), Standing.ACTIVE.value),
+                (_stands(), Standing.INVITED.value),
+                else_=Standing.EXPIRED.value,
+            ),
+        ).order_by(StaffMember.id)
+    )
+    return [
+        Colleague(staff_id, email, role, Standing(state)) for staff_id, email, role, state in rows
+    ]
+
+
+def find(session: Session, email: str) -> int | None:
+    """Return the id of the staff member with an address, None if there is none.
+
+    Raises:
+        AddressRefused: *email* is no address.
+
+    """
+    key = parse_email(email).key
+    return session.scalar(sa.select(StaffMember.id).where(StaffMember.email_key == key))
+
+
+def _lock_active_owners(session: Session) -> list[int]:
+    """Return the active owners; nobody else disables one of them until we are done."""
+    active = (
+        sa.select(StaffMember.id)
+        .where(
+            StaffMember.role == Role.OWNER,
+            StaffMember.enrolled_at.is_not(None),
+            StaffMember.disabled_at.is_(None),
+        )
+        .order_by(StaffMember.id)
+        .with_for_update()
+    )
+    return list(session.scalars(active))
 
 
 def _stands() -> sa.ColumnElement[bool]:

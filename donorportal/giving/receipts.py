@@ -7,13 +7,10 @@ import sqlalchemy as sa
 from babel.dates import format_date
 from sqlalchemy.orm import Session
 
-from donorportal import clock
+from donorportal import clock, letters
 from donorportal.config import Settings
 from donorportal.db import upsert
 from donorportal.giving.models import Designation, Gift, Receipt, ReceiptSeries, RecurringGift
-from donorportal.jobs.models import Queue
-from donorportal.jobs.queueing import enqueue
-from donorportal.mail import outbox
 
 
 def number_of(year: int, serial: int) -> str:
@@ -27,7 +24,7 @@ def issue(session: Session, gift: Gift) -> Receipt:
     The year's row stays locked until the transaction ends: a number is used exactly when the gift
     is booked, so there are no gaps.
     """
-    year = _given_on(gift).year
+    year = day_of(gift).year
     session.execute(
         upsert(session, ReceiptSeries)
         .values(year=year, last_serial=0)
@@ -50,6 +47,18 @@ def issue(session: Session, gift: Gift) -> Receipt:
     return receipt
 
 
+def day_of(gift: Gift) -> date:
+    """Return the date of a gift that was received.
+
+    Raises:
+        ValueError: The gift was not received.
+
+    """
+    if gift.given_on is None:
+        raise ValueError(f"gift {gift.id} has no date yet")
+    return gift.given_on
+
+
 def mail(
     session: Session,
     gift: Gift,
@@ -60,24 +69,14 @@ def mail(
     settings: Settings,
 ) -> None:
     """Put the receipt into the outbox; a gift's receipt is mailed once, whoever asks how often."""
-    key = f"receipt:{gift.id}"
-    message = outbox.queue(
+    letters.write(
         session,
+        settings,
         "gift-receipt",
         address=gift.email,
-        key=key,
+        key=f"receipt:{gift.id}",
         context=_context(session, gift, receipt, recurring, also_monthly, settings),
-        domain=settings.mail_domain,
     )
-    if message is not None:
-        enqueue(
-            session,
-            "mail.send",
-            key=f"mail:{key}",
-            queue=Queue.MAIL,
-            max_attempts=outbox.ATTEMPTS,
-            message=message,
-        )
 
 
 def _context(  # noqa: PLR0917 - all of it goes into one letter
@@ -95,8 +94,8 @@ def _context(  # noqa: PLR0917 - all of it goes into one letter
         "name": gift.name,
         "amount_text": gift.amount.text(locale),
         "currency": gift.currency,
-        "given_on_text": format_date(_given_on(gift), "long", locale=locale),
-        "given_on_short": _day(_given_on(gift), locale),
+        "given_on_text": format_date(day_of(gift), "long", locale=locale),
+        "given_on_short": _day(day_of(gift), locale),
         "receipt_number": receipt.number,
         "designation_name": designation.name,
         "frequency": "monthly" if recurring else "once",
@@ -120,9 +119,3 @@ def _tribute(gift: Gift) -> str | None:
         return None
     phrase = "In memory of" if gift.tribute_type == "memory" else "In honour of"
     return f"{phrase} {gift.tribute_name}"
-
-
-def _given_on(gift: Gift) -> date:
-    if gift.given_on is None:
-        raise ValueError(f"gift {gift.id} has no date yet")
-    return gift.given_on

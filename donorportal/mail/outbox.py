@@ -12,9 +12,6 @@ from sqlalchemy.sql.dml import ReturningInsert
 from donorportal import clock
 from donorportal.mail.models import OutboxMessage
 
-ATTEMPTS = 32
-"""For the job that sends a message: with the longest pause of an hour, over a day."""
-
 
 def queue(
     session: Session, kind: str, *, address: str, key: str, context: dict[str, Any], domain: str

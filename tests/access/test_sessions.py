@@ -104,6 +104,7 @@ def test_f10_sign_out_of_one_donor_leaves_the_others(doorstep: Doorstep) -> None
 
 def test_f10_a_disabled_colleague_is_out_at_once(doorstep: Doorstep) -> None:
     """Disabling a staff member ends their sessions and lets them begin none."""
+    doorstep.staff("cyan.douro@example.org")
     staff = doorstep.staff()
     browser = doorstep.browser()
     doorstep.sign_in_staff(browser)
