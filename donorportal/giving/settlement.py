@@ -16,18 +16,13 @@ from donorportal.config import Settings
 from donorportal.donors.addresses import parse_email
 from donorportal.donors.matching import find_or_create
 from donorportal.giving import receipts, recurring
+from donorportal.giving.clearing import post_costs
 from donorportal.giving.events import abandon_closed, note
 from donorportal.giving.models import Gift, GiftStatus, RecurringGift, RecurringStatus
 from donorportal.giving.refunds import apply_refunds
 from donorportal.ledger import accounts
 from donorportal.ledger.posting import move, post
-from donorportal.payments.gateway import (
-    Fee,
-    Invoice,
-    Observation,
-    Payment,
-    PaymentState,
-)
+from donorportal.payments.gateway import Invoice, Observation, Payment, PaymentState
 from donorportal.updates import consents
 
 _ASKED = (
@@ -181,7 +176,7 @@ def _receive(
             source=f"giving form, {giver.public_id if giver else gift.public_id}",
         )
     if payment.fee is not None:
-        _post_fee(session, gift, payment.fee)
+        post_costs(session, gift, gift.amount, payment.fee, on=receipts.day_of(gift))
     apply_refunds(session, gift, payment, cause=cause, settings=settings)
     return Outcome(gift.needs_look)
 
@@ -213,29 +208,6 @@ def _book(session: Session, gift: Gift, payment: Payment, cause: str, settings: 
         ),
         detail={"gift": gift.id},
     )
-
-
-def _post_fee(session: Session, gift: Gift, fee: Fee) -> None:
-    """Post what the card cost, and the exchange when Stripe credits another currency."""
-    known_on = gift.given_on or clock.now().date()
-    if fee.fee.minor:
-        post(
-            session,
-            source=f"fee:{fee.transaction_id}",
-            effective_on=known_on,
-            lines=move(fee.fee, debit=accounts.FEES, credit=accounts.CLEARING),
-            detail={"gift": gift.id},
-        )
-    if fee.gross.currency != gift.currency:
-        sold = move(gift.amount, debit=accounts.EXCHANGE, credit=accounts.CLEARING)
-        bought = move(fee.gross, debit=accounts.CLEARING, credit=accounts.EXCHANGE)
-        post(
-            session,
-            source=f"exchange:{fee.transaction_id}",
-            effective_on=known_on,
-            lines=[*sold, *bought],
-            detail={"gift": gift.id},
-        )
 
 
 def _follow_payment(

@@ -10,6 +10,12 @@ from donorportal.sandbox.operations import operation
 from donorportal.sandbox.storage import Body, Transaction
 
 _DAY = 86_400
+# A payout's own movement belongs to it from the beginning.
+_NOT_PAID_OUT = """
+SELECT body FROM object WHERE kind = 'balance_transaction' AND id NOT IN
+  (SELECT id FROM private WHERE json_extract(body, '$.payout') IS NOT NULL)
+ORDER BY seq
+"""
 
 
 def processing_fee(tx: Transaction, amount: int) -> int:
@@ -85,9 +91,8 @@ def pay_out(
     `in_transit` for a payout which `settle_payout` ends.
     """
     waiting: dict[str, list[Body]] = {}
-    for movement in tx.find("balance_transaction"):
-        if movement["type"] == "payout" or tx.private(movement["id"]).get("payout"):
-            continue
+    for row in tx.sql.execute(_NOT_PAID_OUT):
+        movement = tx.parse(row["body"])
         if not available or movement["available_on"] <= tx.now:
             waiting.setdefault(movement["currency"], []).append(movement)
     return [
@@ -182,7 +187,8 @@ def list_movements(tx: Transaction, params: Body) -> Body:
     query = lists.Query("balance_transaction", params, "currency", "source", "type")
     if "payout" in params:
         query.add(
-            "id IN (SELECT id FROM private WHERE json_extract(body, '$.payout') = ?)",
+            "seq IN (SELECT o.seq FROM private p CROSS JOIN object o ON o.id = p.id"
+            " WHERE json_extract(p.body, '$.payout') = ?)",
             params["payout"],
         )
     return lists.fetch(tx, params, "/v1/balance_transactions", query)

@@ -18,6 +18,8 @@ CREATE TABLE IF NOT EXISTS object (
   created INTEGER NOT NULL, body TEXT NOT NULL);
 CREATE INDEX IF NOT EXISTS object_kind ON object (kind, seq);
 CREATE TABLE IF NOT EXISTS private (id TEXT PRIMARY KEY, body TEXT NOT NULL);
+CREATE INDEX IF NOT EXISTS private_payout ON private (json_extract(body, '$.payout'), id)
+  WHERE json_extract(body, '$.payout') IS NOT NULL;
 CREATE TABLE IF NOT EXISTS timer (
   seq INTEGER PRIMARY KEY AUTOINCREMENT, due INTEGER NOT NULL, clock TEXT, name TEXT NOT NULL,
   subject TEXT NOT NULL);

@@ -1,9 +1,11 @@
 """From the form to the ledger, the receipt and the mail."""
 
 import itertools
+from collections import Counter
 
 import pytest
 import sqlalchemy as sa
+import stripe
 
 from donorportal.db import reading_session
 from donorportal.donors.models import Donor
@@ -15,11 +17,14 @@ from donorportal.giving.models import (
     RecurringGift,
     RecurringStatus,
 )
+from donorportal.ledger.accounts import CLEARING
 from donorportal.ledger.balances import balances
+from donorportal.ledger.models import Entry
 from donorportal.mail.models import OutboxMessage
 from donorportal.money import Money
 from donorportal.updates.models import Consent, Subscriber
 from tests.portal_in_process import Portal
+from tests.stripeparams import API_VERSION
 
 
 def _books(portal: Portal) -> dict[tuple[str, str], Money]:
@@ -169,6 +174,90 @@ def test_row_18_a_form_paid_twice_is_two_gifts_and_a_question(portal: Portal) ->
 
     assert expired.status_code != 303, "the first page was closed when the second opened"
     assert [6000] == portal.scalars(sa.select(Gift.amount_minor))
+
+
+def _refund(portal: Portal, amount_minor: int) -> None:
+    """Refund a part of the only gift, as somebody does at Stripe's own pages."""
+    (payment_id,) = portal.scalars(sa.select(Gift.payment_remote_id))
+    client = stripe.StripeClient(
+        "sk_test_dashboard",
+        stripe_version=API_VERSION,
+        base_addresses={"api": portal.sandbox.url},
+    )
+    client.v1.refunds.create({"payment_intent": payment_id, "amount": amount_minor})
+
+
+def _stripe_holds(portal: Portal) -> dict[str, int]:
+    """Return what Stripe's balance holds, by currency, in minor units."""
+    held: Counter[str] = Counter()
+    for moved in portal.sandbox.listed("balance_transactions"):
+        held[moved["currency"].upper()] += moved["net"]
+    return dict(held)
+
+
+def _clearing(portal: Portal) -> dict[str, int]:
+    """Return what we think that Stripe holds, without the currencies of which it is nothing."""
+    return {
+        code: held.minor
+        for (account, code), held in _books(portal).items()
+        if account == CLEARING and held.minor
+    }
+
+
+def test_a_refund_in_the_gifts_currency_exchanges_nothing(portal: Portal) -> None:
+    """A refund made at Stripe reduces income and clearing, and the fee stays."""
+    portal.give(amount="50")
+    portal.send_all()
+
+    _refund(portal, 2000)
+    portal.send_all()
+
+    assert {
+        ("clearing:stripe", "USD"): Money(3000 - 175, "USD"),
+        ("fees:stripe", "USD"): Money(175, "USD"),
+        ("gifts:where-needed-most", "USD"): Money(-3000, "USD"),
+    } == _books(portal)
+    assert _stripe_holds(portal) == _clearing(portal)
+
+
+def test_a_gift_that_settles_in_another_currency_goes_back_in_it(portal: Portal) -> None:
+    """Refunds of a gift in EUR leave a balance in USD at the rate of their day."""
+    portal.sandbox.knobs(balance_currency="usd", exchange_millionths=1_084_700)
+    portal.give(amount="50", currency="EUR")
+    portal.send_all()
+    assert {"USD": 5424 - 187} == _clearing(portal)
+
+    portal.sandbox.knobs(exchange_millionths=1_201_300)
+    _refund(portal, 2000)
+    portal.send_all()
+    portal.sandbox.knobs(exchange_millionths=990_001)
+    _refund(portal, 3000)
+    portal.send_all()
+
+    assert {"USD": 5424 - 187 - 2403 - 2970} == _clearing(portal)
+    assert _stripe_holds(portal) == _clearing(portal)
+    books = _books(portal)
+    assert Money(0, "EUR") == books["gifts:where-needed-most", "EUR"]
+    assert Money(0, "EUR") == books["clearing:stripe", "EUR"]
+    assert Money(0, "EUR") == books["exchange:stripe", "EUR"]
+    assert Money(2403 + 2970 - 5424, "USD") == books["exchange:stripe", "USD"]
+
+
+def test_a_second_look_at_an_exchanged_refund_posts_nothing(portal: Portal) -> None:
+    """Every event of such a gift may come again, in any order, without another entry."""
+    portal.sandbox.knobs(balance_currency="usd", exchange_millionths=1_084_700)
+    portal.give(amount="50", currency="EUR")
+    portal.send_all()
+    _refund(portal, 2000)
+    portal.send_all()
+    before = _books(portal)
+
+    for event in reversed(portal.events()):
+        assert 200 == portal.send(event).status_code
+        portal.work()
+
+    assert before == _books(portal)
+    assert 4 + 1 == len(portal.scalars(sa.select(Entry.id)))
 
 
 def test_a_declined_card_leaves_history_and_no_gift(portal: Portal) -> None:
