@@ -4,8 +4,9 @@ import re
 from collections.abc import Callable, Iterator
 from datetime import date
 from functools import partial
-from typing import Any
+from typing import Any, Self
 
+import psycopg
 import pytest
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
@@ -24,7 +25,7 @@ READS: dict[str, Read] = {
     "older page": lambda session, donor: history.gifts_of(session, donor, after=_PLACE),
     "newer page": lambda session, donor: history.gifts_of(session, donor, before=_PLACE),
     "one year": lambda session, donor: history.gifts_of(session, donor, year=2025),
-    "totals": history.totals_by_year,
+    "totals": history.summary_of,
     "gifts on their way": history.coming_gifts_of,
     "monthly gifts": history.recurring_of,
 }
@@ -64,21 +65,36 @@ def test_no_read_of_the_portal_walks_through_everybody(session: Session) -> None
 
 def plan_of(session: Session, read: Callable[[], Any]) -> str:
     """Return the plan of the one statement that *read* executes."""
+    seen = _listening(session)
+    read()
+    [(statement, values)] = seen
+    how = "EXPLAIN QUERY PLAN" if _is_sqlite(session) else "EXPLAIN (COSTS OFF)"
+    rows = session.connection().exec_driver_sql(f"{how} {statement}", values).all()
+    return "\n".join(str(row[-1]) for row in rows)
+
+
+def _listening(session: Session) -> list[tuple[str, Any]]:
+    """Return the list to which the session adds what it executes, past SQLAlchemy as well."""
     seen: list[tuple[str, Any]] = []
-    engine = session.get_bind()
+
+    class Cursor(psycopg.Cursor[Any]):
+        def execute(self, query: Any, params: Any = None, **options: Any) -> Self:
+            seen.append((query, params))
+            return super().execute(query, params, **options)
 
     def remember(_c: Any, _cursor: Any, statement: str, values: Any, *_rest: Any) -> None:
         seen.append((statement, values))
 
-    sa.event.listen(engine, "before_cursor_execute", remember)
-    try:
-        read()
-    finally:
-        sa.event.remove(engine, "before_cursor_execute", remember)
-    [(statement, values)] = seen
-    how = "EXPLAIN QUERY PLAN" if engine.dialect.name == "sqlite" else "EXPLAIN (COSTS OFF)"
-    rows = session.connection().exec_driver_sql(f"{how} {statement}", values).all()
-    return "\n".join(str(row[-1]) for row in rows)
+    if _is_sqlite(session):
+        sa.event.listen(session.get_bind(), "before_cursor_execute", remember)
+    else:
+        driver: Any = session.connection().connection.driver_connection
+        driver.cursor_factory = Cursor
+    return seen
+
+
+def _is_sqlite(session: Session) -> bool:
+    return session.get_bind().dialect.name == "sqlite"
 
 
 def scans(plan: str) -> list[str]:

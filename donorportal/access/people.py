@@ -40,26 +40,46 @@ class Person:
     login_epoch: int
 
 
+# Every request of somebody signed in begins with one of these; they are built once.
+_Statement = sa.Select[*tuple[Any, ...]]
+_DONORS: _Statement = sa.select(
+    Donor.id, Donor.email, Donor.name, sa.null().label("role"), Donor.login_epoch
+)
+_STAFF: _Statement = sa.select(
+    StaffMember.id,
+    StaffMember.email,
+    StaffMember.name,
+    StaffMember.role,
+    StaffMember.login_epoch,
+).where(StaffMember.enrolled_at.is_not(None), StaffMember.disabled_at.is_(None))
+_alias = aliased(Donor)
+_surviving_id = sa.func.coalesce(_alias.merged_into_id, _alias.id)
+_BY_ID = {
+    Realm.DONOR: _DONORS.where(
+        Donor.id == sa.bindparam("person_id"), Donor.merged_into_id.is_(None)
+    ),
+    Realm.STAFF: _STAFF.where(StaffMember.id == sa.bindparam("person_id")),
+}
+_BY_ADDRESS = {
+    Realm.DONOR: _DONORS.join(_alias, _surviving_id == Donor.id).where(
+        _alias.email_key == sa.bindparam("email_key")
+    ),
+    Realm.STAFF: _STAFF.where(StaffMember.email_key == sa.bindparam("email_key")),
+}
+
+
 def by_address(session: Session, realm: Realm, email_key: str) -> Person | None:
     """Return who owns an address, or None if nobody may sign in with it.
 
     A donor is whoever gave; one who was merged into another is that other. A staff member has
     enrolled and is not disabled.
     """
-    if realm == Realm.STAFF:
-        return _first(session, realm, _staff().where(StaffMember.email_key == email_key))
-    alias = aliased(Donor)
-    surviving = sa.func.coalesce(alias.merged_into_id, alias.id)
-    found = _donors().join(alias, surviving == Donor.id).where(alias.email_key == email_key)
-    return _first(session, realm, found)
+    return _first(session, realm, _BY_ADDRESS, {"email_key": email_key})
 
 
 def by_id(session: Session, realm: Realm, person_id: int) -> Person | None:
     """Return somebody who may be signed in, or None if no such person may (any more)."""
-    if realm == Realm.STAFF:
-        return _first(session, realm, _staff().where(StaffMember.id == person_id))
-    found = _donors().where(Donor.id == person_id, Donor.merged_into_id.is_(None))
-    return _first(session, realm, found)
+    return _first(session, realm, _BY_ID, {"person_id": person_id})
 
 
 def end_sessions(session: Session, realm: Realm, person_id: int) -> None:
@@ -73,20 +93,8 @@ def end_sessions(session: Session, realm: Realm, person_id: int) -> None:
     )
 
 
-def _donors() -> sa.Select[*tuple[Any, ...]]:
-    return sa.select(Donor.id, Donor.email, Donor.name, Donor.login_epoch, sa.null().label("role"))
-
-
-def _staff() -> sa.Select[*tuple[Any, ...]]:
-    return sa.select(
-        StaffMember.id,
-        StaffMember.email,
-        StaffMember.name,
-        StaffMember.login_epoch,
-        StaffMember.role,
-    ).where(StaffMember.enrolled_at.is_not(None), StaffMember.disabled_at.is_(None))
-
-
-def _first(session: Session, realm: Realm, found: sa.Select[*tuple[Any, ...]]) -> Person | None:
-    row = session.connection().execute(found).mappings().first()
-    return None if row is None else Person(realm=realm, **row)
+def _first(
+    session: Session, realm: Realm, found: dict[Realm, _Statement], by: dict[str, Any]
+) -> Person | None:
+    row = session.connection().execute(found[realm], by).first()
+    return None if row is None else Person(realm, *row)

@@ -5,6 +5,7 @@ from typing import Any, cast
 
 from flask import Flask, Response, session
 from flask_login import LoginManager, current_user, login_user, logout_user
+from flask_wtf.csrf import generate_csrf
 
 from donorportal import clock
 from donorportal.access import people
@@ -16,7 +17,9 @@ from donorportal.db import db, reading, reading_session
 _IDLE = timedelta(days=30)
 _LONGEST = {Realm.DONOR: timedelta(days=90), Realm.STAFF: timedelta(hours=12)}
 _HALF_WAY_SECONDS = 600
+_DAY_SECONDS = 86_400
 _UNTIL = "until"
+_SEEN_ON = "seen_on"
 _HALF_WAY = "half_way"
 _MFA_AT = "mfa_at"
 
@@ -81,6 +84,8 @@ def configuration(settings: Settings) -> dict[str, Any]:
         # Strict would hide the session from whoever follows a link in one of our mails.
         "SESSION_COOKIE_SAMESITE": "Lax",
         "PERMANENT_SESSION_LIFETIME": _IDLE,
+        # Only what changed is signed and sent again; `_load` changes it once a day.
+        "SESSION_REFRESH_EACH_REQUEST": False,
     }
 
 
@@ -106,6 +111,9 @@ def begin(person: Person) -> None:
     if person.realm == Realm.STAFF:
         session[_MFA_AT] = int(now.timestamp())
     session.permanent = True
+    # What the first page would add: otherwise it would sign and send the cookie again.
+    _note_the_day()
+    generate_csrf()
     login_user(_signed_in(person))
 
 
@@ -159,7 +167,15 @@ def _load(text: str) -> SignedIn | None:
     person = _find(Realm(realm), int(person_id))
     if person is None or person.login_epoch != int(epoch):
         return None
+    _note_the_day()
     return _signed_in(person)
+
+
+def _note_the_day() -> None:
+    """Send the cookie again on every day of use, from which the idle days are counted."""
+    today = int(clock.now().timestamp()) // _DAY_SECONDS
+    if session.get(_SEEN_ON) != today:
+        session[_SEEN_ON] = today
 
 
 def _find(realm: Realm, person_id: int) -> Person | None:

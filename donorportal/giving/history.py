@@ -8,11 +8,12 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import MAXYEAR, date, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from donorportal.db import read_directly
 from donorportal.giving.models import (
     Designation,
     Gift,
@@ -43,9 +44,8 @@ class Cursor:
         return cls(date.fromisoformat(match[1]), int(match[2]))
 
 
-@dataclass(frozen=True, slots=True)
-class PastGift:
-    """One gift whose money has arrived.
+class PastGift(NamedTuple):
+    """One gift whose money has arrived, in the order of the columns that are read.
 
     Attributes:
         refunded_minor: How much of the amount went back, in minor units.
@@ -109,6 +109,20 @@ class YearTotal:
 
 
 @dataclass(frozen=True, slots=True)
+class Summary:
+    """A whole history in a few lines.
+
+    Attributes:
+        totals: The newest year first, in each the currency with the most gifts first.
+        has_coming: There are gifts on their way, which count in no total yet.
+
+    """
+
+    totals: list[YearTotal]
+    has_coming: bool
+
+
+@dataclass(frozen=True, slots=True)
 class MonthlyGift:
     """A standing monthly gift that has begun and not ended."""
 
@@ -120,6 +134,7 @@ class MonthlyGift:
     designation_name: str
 
 
+_Select = sa.Select[*tuple[Any, ...]]
 _PIECE = 500
 _STANDING = (
     RecurringStatus.ACTIVE,
@@ -133,7 +148,9 @@ _gift, _recurring = sa.inspect(Gift).local_table, sa.inspect(RecurringGift).loca
 _designation, _receipt = sa.inspect(Designation).local_table, sa.inspect(Receipt).local_table
 _of_donor = _gift.c.donor_id == sa.bindparam("donor")
 _is_received = _gift.c.status == GiftStatus.RECEIVED.value
-_RECEIVED: sa.Select[*tuple[Any, ...]] = (
+# A gift has a date once its money arrived, so the index leads straight to the few without.
+_is_coming = sa.and_(_gift.c.given_on.is_(None), _gift.c.status == GiftStatus.PLEDGED.value)
+_RECEIVED: _Select = (
     sa.select(
         _gift.c.id,
         _gift.c.given_on,
@@ -152,7 +169,6 @@ _RECEIVED: sa.Select[*tuple[Any, ...]] = (
 )
 _NEWEST_FIRST = _RECEIVED.order_by(_gift.c.given_on.desc(), _gift.c.id.desc())
 _OLDEST_FIRST = _RECEIVED.order_by(_gift.c.given_on, _gift.c.id)
-# A gift has a date once its money arrived, so the index leads straight to the few without.
 _COMING = (
     sa.select(
         _gift.c.id,
@@ -164,10 +180,11 @@ _COMING = (
     )
     .select_from(_gift)
     .join(_designation, _designation.c.code == _gift.c.designation_code)
-    .where(_of_donor, _gift.c.given_on.is_(None), _gift.c.status == GiftStatus.PLEDGED.value)
+    .where(_of_donor, _is_coming)
     .order_by(_gift.c.id.desc())
 )
 _year = sa.extract("year", _gift.c.given_on)
+# Gifts on their way have no year; their line tells whether it is worth asking for them.
 _TOTALS = (
     sa.select(
         sa.cast(_year, sa.Integer),
@@ -175,7 +192,7 @@ _TOTALS = (
         sa.cast(sa.func.sum(_gift.c.amount_minor - _gift.c.refunded_minor), sa.BigInteger),
         sa.func.count(),
     )
-    .where(_of_donor, _is_received)
+    .where(_of_donor, sa.or_(_is_received, _is_coming))
     .group_by(_year, _gift.c.currency)
     .order_by(_year.desc(), sa.func.count().desc(), _gift.c.currency)
 )
@@ -199,6 +216,9 @@ _MONTHLY = (
 )
 
 
+_READ_DIRECTLY = frozenset({_NEWEST_FIRST, _TOTALS})
+
+
 def gifts_of(
     session: Session,
     donor_id: int,
@@ -220,8 +240,8 @@ def gifts_of(
         key = sa.tuple_(_gift.c.given_on, _gift.c.id)
         edge = sa.tuple_(sa.literal(place.given_on), sa.literal(place.gift_id))
         query = query.where(key > edge if backwards else key < edge)
-    rows = session.connection().execute(query, {"donor": donor_id, "most": limit + 1}).all()
-    gifts = [PastGift(*row) for row in rows[:limit]]
+    rows = _rows(session, query, {"donor": donor_id, "most": limit + 1})
+    gifts = [PastGift._make(row) for row in rows[:limit]]
     if backwards:
         gifts.reverse()
     is_more = len(rows) > limit
@@ -239,10 +259,11 @@ def coming_gifts_of(session: Session, donor_id: int) -> list[ComingGift]:
     ]
 
 
-def totals_by_year(session: Session, donor_id: int) -> list[YearTotal]:
-    """Return totals net of refunds, the newest year first, the larger number of gifts first."""
-    rows = session.connection().execute(_TOTALS, {"donor": donor_id})
-    return [YearTotal(*row) for row in rows]
+def summary_of(session: Session, donor_id: int) -> Summary:
+    """Return the totals of each year, net of refunds, and whether more is on its way."""
+    rows = _rows(session, _TOTALS, {"donor": donor_id})
+    totals = [YearTotal(*row) for row in rows if row[0] is not None]
+    return Summary(totals, has_coming=len(totals) < len(rows))
 
 
 def recurring_of(session: Session, donor_id: int) -> list[MonthlyGift]:
@@ -277,17 +298,33 @@ def every_gift(
             return
 
 
-def _within(query: sa.Select[*tuple[Any, ...]], year: int | None) -> sa.Select[*tuple[Any, ...]]:
+def _within(query: _Select, year: int | None) -> _Select:
     if year is None:
         return query
     query = query.where(_gift.c.given_on >= date(year, 1, 1))
     return query.where(_gift.c.given_on < date(year + 1, 1, 1)) if year < MAXYEAR else query
 
 
+def _rows(
+    session: Session, statement: _Select, values: dict[str, int]
+) -> Sequence[sa.Row[*tuple[Any, ...]] | tuple[Any, ...]]:
+    """Read all rows of a statement.
+
+    The pages that everybody opens first take theirs straight from PostgreSQL's driver.
+    """
+    connection = session.connection()
+    if statement not in _READ_DIRECTLY or connection.dialect.name != "postgresql":
+        return connection.execute(statement, values).all()
+    return read_directly(connection, statement, values)
+
+
 def _page(gifts: Sequence[PastGift], *, newer: bool, older: bool) -> Page:
-    places = [Cursor(gift.given_on, gift.id) for gift in gifts]
     return Page(
         gifts=list(gifts),
-        newer=places[0] if places and newer else None,
-        older=places[-1] if places and older else None,
+        newer=_place(gifts[0]) if gifts and newer else None,
+        older=_place(gifts[-1]) if gifts and older else None,
     )
+
+
+def _place(gift: PastGift) -> Cursor:
+    return Cursor(gift.given_on, gift.id)

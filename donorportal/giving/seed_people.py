@@ -2,6 +2,7 @@
 
 import unicodedata
 from dataclasses import dataclass
+from functools import lru_cache
 
 _COLOURS = (
     "Amber", "Auburn", "Azure", "Carmine", "Celadon", "Cerise", "Cobalt", "Coral", "Crimson",
@@ -32,6 +33,7 @@ class Person:
     email: str
 
 
+@lru_cache(maxsize=65_536)
 def person(number: int) -> Person:
     """Return the person with this number, counted from 0; no two have the same address."""
     rest, colour = divmod(number, len(_COLOURS))

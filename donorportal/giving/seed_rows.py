@@ -123,7 +123,7 @@ class RowWriter:
         changed = f"{changed_on} 14:30:00.000000"
         self._rows["recurring_gift"].append(
             (
-                *(number, self._uuid(number), self._uuid(number)),
+                *(number, *self._two_uuids(number)),
                 *(amount.minor, amount.currency, fee_cover_minor, somebody.email, somebody.name),
                 *(_NOTHING, asked, asked, f"seed_cs_monthly_{number:09d}", 1, designation, donor),
                 *(status, _REMOTE_STATUS[status], f"seed_sub_{number:09d}"),
@@ -161,7 +161,7 @@ class RowWriter:
         on = str(day) if received else None
         self._rows["gift"].append(
             (
-                *(number, self._uuid(number), self._uuid(number)),
+                *(number, *self._two_uuids(number)),
                 *(amount.minor, amount.currency, fee_cover_minor, somebody.email, somebody.name),
                 *(*tribute, _NOTHING, asked, asked),
                 *(None if monthly else f"seed_cs_{tag}", 1, designation, donor, monthly, status),
@@ -238,9 +238,10 @@ class RowWriter:
         asked, done = _TIMES[int(self._random.random() * len(_TIMES))]
         return f"{day} {asked}", f"{day} {done}"
 
-    def _uuid(self, number: int) -> str:
-        """Return a UUID that sorts by *number*, which keeps bulk inserts in the index's order."""
-        return f"{number:016x}{self._random.getrandbits(64):016x}"
+    def _two_uuids(self, number: int) -> tuple[str, str]:
+        """Return UUIDs that sort by *number*, which keeps bulk inserts in the index's order."""
+        front, back = f"{number:016x}", f"{self._random.getrandbits(128):032x}"
+        return front + back[:16], front + back[16:]
 
 
 def _no_rows() -> Rows:

@@ -1,12 +1,12 @@
 """Gifts, totals and monthly gifts in the words and figures that a donor reads."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import lru_cache
 from itertools import groupby
 from operator import attrgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 from babel.dates import format_date
 
@@ -29,16 +29,15 @@ _STATUS_TEXTS = {
 _CHARGED_AGAIN = {RecurringStatus.ACTIVE, RecurringStatus.PAST_DUE}
 
 
-@dataclass(frozen=True, slots=True)
-class GiftRow:
-    """One line of the history."""
+class GiftRow(NamedTuple):
+    """One line of the history, in the order of its columns."""
 
     on_text: str
-    amount_text: str
     designation_name: str
     kind: str
     status_text: str
     receipt_number: str | None
+    amount_text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,21 +108,21 @@ def gift_rows(
     return [
         GiftRow(
             on_text=_day(local_date(gift.asked_at, organisation.time_zone), locale),
-            amount_text=gift.amount.exact(locale),
             designation_name=gift.designation_name,
             kind=_kind(gift.is_monthly),
             status_text=ON_ITS_WAY,
             receipt_number=None,
+            amount_text=gift.amount.exact(locale),
         )
         for gift in coming
     ] + [
         GiftRow(
-            on_text=_day(gift.given_on, locale),
-            amount_text=gift.amount.exact(locale),
-            designation_name=gift.designation_name,
-            kind=_kind(gift.is_monthly),
-            status_text=_refund_text(gift, locale) if gift.refunded_minor else RECEIVED,
-            receipt_number=gift.receipt_number,
+            _day(gift.given_on, locale),
+            gift.designation_name,
+            _kind(gift.is_monthly),
+            _refund_text(gift, locale) if gift.refunded_minor else RECEIVED,
+            gift.receipt_number,
+            _exact(gift.amount_minor, gift.currency, locale),
         )
         for gift in past
     ]
@@ -159,7 +158,7 @@ def bars_by_year(totals: Sequence[YearTotal], locale: str) -> list[dict[str, Any
 
 
 def year_links(
-    totals: Iterable[YearTotal], selected: int | None, url_of: Callable[[int], str], locale: str
+    totals: Iterable[YearTotal], selected: int | None, all_years_url: str, locale: str
 ) -> list[YearLink]:
     """Present the years as links, newest first."""
     return [
@@ -167,7 +166,7 @@ def year_links(
             year=year,
             totals=[total.amount.text(locale) for total in of_year],
             selected=year == selected,
-            url=url_of(year),
+            url=f"{all_years_url}?year={year}",
         )
         for year, of_year in groupby(totals, key=attrgetter("year"))
     ]
@@ -245,10 +244,15 @@ def _refund_text(gift: PastGift, locale: str) -> str:
     return f"Refunded {gift.refunded.text(locale)} of {gift.amount.text(locale)}"
 
 
-# Formatting a date takes longer than reading the gift it belongs to, and days repeat.
+# Formatting takes longer than reading the gift does, and days and amounts repeat.
 @lru_cache(maxsize=8192)
 def _day(day: date, locale: str) -> str:
     return format_date(day, "medium", locale=locale)
+
+
+@lru_cache(maxsize=4096)
+def _exact(amount_minor: int, code: str, locale: str) -> str:
+    return Money(amount_minor, code).exact(locale)
 
 
 def _long_day(day: date, locale: str) -> str:

@@ -60,16 +60,16 @@ def overview() -> str:
     name, email = session.execute(
         sa.select(Donor.name, Donor.email).where(Donor.id == donor_id)
     ).one()
-    totals = history.totals_by_year(session, donor_id)
+    summary = history.summary_of(session, donor_id)
     monthly = history.recurring_of(session, donor_id)
-    coming = history.coming_gifts_of(session, donor_id)
+    coming = history.coming_gifts_of(session, donor_id) if summary.has_coming else []
     latest = history.gifts_of(session, donor_id, limit=_RECENT).gifts
     this_year = local_date(now(), organisation.time_zone).year
     return render_template(
         "portal/overview.html",
         donor={"name": name, "email": email},
-        this_year=presenting.totals_of(totals, this_year, locale),
-        by_year=presenting.bars_by_year(totals, locale),
+        this_year=presenting.totals_of(summary.totals, this_year, locale),
+        by_year=presenting.bars_by_year(summary.totals, locale),
         recurring=presenting.monthly_cards(monthly, locale),
         recent=presenting.gift_rows(coming, latest, organisation)[:_RECENT],
         attention=presenting.warnings_of(monthly, locale),
@@ -82,15 +82,13 @@ def gifts() -> str:
     session, donor_id, organisation = db.session(), _donor_id(), settings().organisation
     year, after, before = _year(), _cursor("after"), _cursor("before")
     page = history.gifts_of(session, donor_id, year=year, after=after, before=before)
-    is_newest = page.newer is None and year is None
-    coming = history.coming_gifts_of(session, donor_id) if is_newest else []
-    totals = history.totals_by_year(session, donor_id)
+    summary = history.summary_of(session, donor_id)
+    shows_coming = summary.has_coming and page.newer is None and year is None
+    coming = history.coming_gifts_of(session, donor_id) if shows_coming else []
     here = partial(url_for, "portal.gifts")
     return render_template(
         "portal/gifts.html",
-        years=presenting.year_links(
-            totals, year, lambda shown: here(year=shown), organisation.locale
-        ),
+        years=presenting.year_links(summary.totals, year, here(), organisation.locale),
         rows=presenting.gift_rows(coming, page.gifts, organisation),
         previous_url=here(year=year, before=page.newer) if page.newer else None,
         next_url=here(year=year, after=page.older) if page.older else None,

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from donorportal.db import tune
 from donorportal.giving import history
-from donorportal.giving.history import Cursor, YearTotal
+from donorportal.giving.history import Cursor, Summary, YearTotal
 from donorportal.money import Money
 from tests.portal import records
 
@@ -49,7 +49,7 @@ def test_c9_a_gift_belongs_to_nobody_else(session: Session) -> None:
 
     assert history.gifts_of(session, donor).gifts == []
     assert history.coming_gifts_of(session, donor) == []
-    assert history.totals_by_year(session, donor) == []
+    assert history.summary_of(session, donor) == Summary([], has_coming=False)
     assert list(history.every_gift(lambda: nullcontext(session), donor)) == []
 
 
@@ -103,7 +103,7 @@ def test_totals_are_net_of_refunds_and_never_mix_currencies(session: Session) ->
         YearTotal(2026, "JPY", 900, 1),
         YearTotal(2025, "USD", 2_000_000_000, 1),
     ]
-    assert expected == history.totals_by_year(session, donor)
+    assert Summary(expected, has_coming=True) == history.summary_of(session, donor)
 
 
 def test_a_gift_on_its_way_stands_apart(session: Session) -> None:
@@ -114,6 +114,7 @@ def test_a_gift_on_its_way_stands_apart(session: Session) -> None:
     records.gift(session, donor, None, status="abandoned")
 
     assert history.gifts_of(session, donor).gifts == []
+    assert Summary([], has_coming=True) == history.summary_of(session, donor)
     shown = [(gift.id, gift.amount) for gift in history.coming_gifts_of(session, donor)]
     assert [(coming, Money(5000, "EUR"))] == shown
 

@@ -2,11 +2,12 @@
 
 import csv
 from collections.abc import Callable
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from io import StringIO
 from typing import Any, TypeVar
 
 import pytest
+import time_machine
 from flask.testing import FlaskClient
 from sqlalchemy.orm import Session
 
@@ -57,6 +58,19 @@ def test_pages_are_kept_out_of_caches(browser: FlaskClient, path: str) -> None:
 
     assert answer.status_code == 200
     assert answer.headers["Cache-Control"] == "no-store"
+
+
+def test_the_cookie_is_sent_again_once_a_day(doorstep: Doorstep) -> None:
+    """Pages leave the session's cookie alone, except the first of each day, which extends it."""
+    write(doorstep, lambda session: records.donor(session, DONOR, "Indigo Loire"))
+    browser = doorstep.browser()
+    with time_machine.travel(datetime(2026, 11, 22, 12, tzinfo=UTC), tick=False) as clock:
+        doorstep.sign_in(browser)
+        on_the_day = ["Set-Cookie" in browser.get(path).headers for path in PATHS]
+        clock.shift(timedelta(days=1))
+        a_day_later = ["Set-Cookie" in browser.get(path).headers for path in PATHS]
+
+    assert ([False] * 3, [True, False, False]) == (on_the_day, a_day_later)
 
 
 def test_the_overview_answers_what_a_donor_asks(doorstep: Doorstep, browser: FlaskClient) -> None:

@@ -124,6 +124,57 @@ def test_real_gifts_go_on_where_the_invented_ones_end(engine: sa.Engine) -> None
         assert (serial > 1, newcomer) == (True, result.donors + 1)
 
 
+def test_the_database_guards_its_history_afterwards(engine: sa.Engine) -> None:
+    """Every index and trigger is there again, and refuses what would spoil the books."""
+    before = _things(engine)
+    refused = r"entry is closed|does not balance|append-only"
+    sown(engine)
+
+    assert before == _things(engine)
+    for spoiling in (
+        "INSERT INTO posting (entry_id, account, currency, amount_minor) VALUES (1, 'a', 'USD', 1)",
+        "INSERT INTO entry VALUES (9999999, 'test:1', '2026-01-01', '2026-01-01', '{}')",
+        "UPDATE posting SET amount_minor = 1 WHERE entry_id = 1",
+        "DELETE FROM gift_event WHERE gift_id = 1",
+    ):
+        with (
+            pytest.raises(sa.exc.DBAPIError, match=refused),
+            engine.begin() as connection,
+        ):
+            connection.exec_driver_sql(spoiling)
+
+
+def test_a_run_that_is_stopped_leaves_nothing(engine: sa.Engine) -> None:
+    """Whoever stops it half-way finds no gifts, and every index where it was."""
+    before = _things(engine)
+
+    def stop(_written: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        seed(engine, donors=150, gifts=2000, seed=7, today=TODAY, progress=stop)
+
+    assert before == _things(engine)
+    with engine.connect() as connection:
+        assert connection.scalar(sa.select(sa.func.count()).select_from(Gift)) == 0
+        if engine.dialect.name == "sqlite":
+            assert connection.exec_driver_sql("PRAGMA foreign_keys").scalar() == 1
+    assert sown(engine).gifts == 2000
+
+
+def _things(engine: sa.Engine) -> set[tuple[str, ...]]:
+    """Return the indexes and triggers of a database."""
+    if engine.dialect.name == "sqlite":
+        query = "SELECT type, name, tbl_name FROM sqlite_master WHERE tbl_name <> 'sqlite_stat1'"
+    else:
+        query = (
+            "SELECT 'index', indexname, tablename FROM pg_indexes WHERE schemaname = 'public'"
+            " UNION SELECT 'trigger', tgname, tgenabled::text FROM pg_trigger"
+        )
+    with engine.connect() as connection:
+        return {tuple(row) for row in connection.exec_driver_sql(query)}
+
+
 def test_a_database_with_gifts_is_refused(engine: sa.Engine) -> None:
     """Invented gifts never mix with others, not even with those of an earlier run."""
     sown(engine, 3, 10)
