@@ -18,6 +18,7 @@ from contextlib import ExitStack
 from datetime import date
 from pathlib import Path
 from urllib.parse import urlencode
+from uuid import uuid4
 
 import psycopg
 import sqlalchemy as sa
@@ -80,7 +81,6 @@ class Bench:
             with writing_session(engine) as opened:
                 base_data(opened)
         with engine.begin() as connection:
-            connection.exec_driver_sql("CREATE TABLE floor_gift (id uuid PRIMARY KEY, minor int)")
             connection.exec_driver_sql(
                 "CREATE TABLE floor_event (id text PRIMARY KEY, type text, payload text)"
             )
@@ -224,7 +224,7 @@ def checkout(bench: Bench) -> None:
         return [_post(form) for form in forms]
 
     def bare_posts(_round: int) -> list[Call]:
-        return [_post({"amount": "50"})] * bench.requests
+        return [_post(_typed(str(uuid4()))) for _ in range(bench.requests)]
 
     cost = bench.compare(
         "POST /give", (ours, posts), (floor, bare_posts), at_most=1.5, expected=303
@@ -343,7 +343,13 @@ def _event(number: int) -> Call:
 def _filled_form(server: Server) -> dict[str, str]:
     """Get a form and fill it in: each has a key of its own, with the server's stamp on it."""
     html = server.send(Call("/give")).body.decode()
-    return dict(re.findall(r'name="(key|stamp)" value="([^"]*)"', html)) | {
+    given = dict(re.findall(r'name="(key|stamp)" value="([^"]*)"', html))
+    return given | _typed(given["key"])
+
+
+def _typed(key: str) -> dict[str, str]:
+    return {
+        "key": key,
         "amount": "50",
         "currency": "USD",
         "frequency": "once",

@@ -160,8 +160,7 @@ def read_directly(
     text, adapted = _for_driver(statement, connection.dialect)
     with closing(connection.connection.cursor()) as cursor:
         cursor.execute(text, adapted(values))
-        rows = cast("list[tuple[Any, ...]]", cursor.fetchall())
-        return rows
+        return cast("list[tuple[Any, ...]]", cursor.fetchall())
 
 
 @lru_cache

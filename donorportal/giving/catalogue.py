@@ -1,13 +1,13 @@
 """What the giving form offers: designations, and topics to hear about."""
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from donorportal.db import reading_session
 from donorportal.giving.models import Designation
 from donorportal.updates.models import Topic
 
@@ -50,10 +50,12 @@ class Catalogue:
         self._offers: Offers | None = None
         self._read_at = 0.0
 
-    def offers(self, session: Callable[[], Session]) -> Offers:
+    def offers(self, engine: sa.Engine) -> Offers:
         """Return the offers, read anew from the database when they are not fresh."""
         if self._offers is None or time.monotonic() - self._read_at > _FRESH_SECONDS:
-            self._offers, self._read_at = _read(session()), time.monotonic()
+            # In a session of its own: a request that may write must not begin its transaction here.
+            with reading_session(engine) as session:
+                self._offers, self._read_at = _read(session), time.monotonic()
         return self._offers
 
 

@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from sqlalchemy.orm import Session
+import sqlalchemy as sa
 
 from donorportal.limits.counting import Limit, exceeded, network_of, until_next_window
 
@@ -10,7 +10,7 @@ _MINUTE = timedelta(minutes=1)
 _WEEK = timedelta(days=7)
 
 
-def admit(session: Session, address: str, *, factor: int, signed_in: bool) -> timedelta | None:
+def admit(engine: sa.Engine, address: str, *, factor: int, signed_in: bool) -> timedelta | None:
     """Count an attempt to give from *address*; return how long to wait, or None to go ahead.
 
     Donors who are signed in are not slowed. Attempts on the whole site are limited as well, so
@@ -19,7 +19,7 @@ def admit(session: Session, address: str, *, factor: int, signed_in: bool) -> ti
     if signed_in:
         return None
     limit = exceeded(
-        session,
+        engine,
         Limit(f"give:address:{address}", 3 * factor, _MINUTE),
         Limit(f"give:address-week:{address}", 15 * factor, _WEEK),
         Limit(f"give:network:{network_of(address)}", 10 * factor, _MINUTE),

@@ -96,17 +96,15 @@ def _start() -> ResponseReturnValue:
     earlier = _asks_first(form, intent)
     if earlier is not None:
         return earlier
-    with unit_of_work() as session:
-        wait = shield.admit(
-            session,
-            request.remote_addr or "",
-            factor=settings().checkout_limit_factor,
-            signed_in=current_user.donor_id is not None,
-        )
-        started = None if wait else checkout.start(session, intent)
-    if started is None:
-        return _please_wait(form, cast("timedelta", wait))
-    return _to_payment(form, intent, started)
+    wait = shield.admit(
+        db.engine,
+        request.remote_addr or "",
+        factor=settings().checkout_limit_factor,
+        signed_in=current_user.donor_id is not None,
+    )
+    if wait is not None:
+        return _please_wait(form, wait)
+    return _to_payment(form, intent, checkout.start(db.engine, intent))
 
 
 def _to_payment(form: GiftForm, intent: GiftIntent, started: Started) -> ResponseReturnValue:
@@ -116,19 +114,21 @@ def _to_payment(form: GiftForm, intent: GiftIntent, started: Started) -> Respons
     if started.url:
         return _redirect(started.url, started)
     try:
-        if started.superseded and _settle_superseded(started.superseded):
-            return redirect(f"/give/thanks?cs={started.superseded}", 303)
+        paid = [earlier for earlier in started.superseded if _settle_superseded(earlier)]
+        if paid:
+            return redirect(f"/give/thanks?cs={paid[0]}", 303)
         page = gateway().open_checkout(
             checkout.request_for(intent, started, settings()), key=started.idempotency_key
         )
+        if not checkout.opened(db.engine, started, page):
+            gateway().expire_checkout(page.remote_id)
+            return redirect(f"/give?again={started.reference}", 303)
     except (GatewayUnavailable, GatewayRejected) as trouble:
         if isinstance(trouble, GatewayFailed):
             with unit_of_work() as session:
                 checkout.begin_anew(session, started)
         return _unavailable(form, trouble)
-    with unit_of_work() as session:
-        checkout.opened(session, started, page)
-    return _redirect(page.url or "/give", started)
+    return _redirect(page.url, started)
 
 
 def _settle_superseded(remote_id: str) -> bool:
@@ -175,8 +175,10 @@ def _asks_first(form: GiftForm, intent: GiftIntent) -> ResponseReturnValue | Non
     if request.form.get("again"):
         return None
     last = LastGift.from_cookie(request.cookies.get(LastGift.COOKIE, ""), settings())
+    if last is None:
+        return None
     with reading_session(db.engine) as session:
-        previous = last.given_before(session, intent.key, settings()) if last else None
+        previous = last.given_before(session, intent.key, settings())
     if previous is None:
         return None
     return render_template(
@@ -257,4 +259,4 @@ def _today() -> date:
 
 def _offers() -> Offers:
     catalogue = cast("Catalogue", current_app.extensions["catalogue"])
-    return catalogue.offers(db.session)
+    return catalogue.offers(db.engine)

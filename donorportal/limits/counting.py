@@ -1,6 +1,7 @@
 """Counting attempts: one atomic statement each, in the database that all processes share."""
 
 import ipaddress
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -10,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from donorportal import clock
-from donorportal.db import UtcDateTime
+from donorportal.db import UtcDateTime, run_alone
 from donorportal.limits.models import RateCount
 
 
@@ -25,21 +26,34 @@ class Limit:
 
 def attempt(session: Session, key: str, *, limit: int, window: timedelta) -> bool:
     """Count one attempt under *key* and say whether it is within *limit* for this *window*."""
-    return exceeded(session, Limit(key, limit, window)) is None
+    one = Limit(key, limit, window)
+    statement, values = _counting(one)
+    rows = session.connection().execute(statement, values)
+    return _slowest(map(tuple, rows), one) is None
 
 
-def exceeded(session: Session, *limits: Limit) -> Limit | None:
+def exceeded(engine: sa.Engine, *limits: Limit) -> Limit | None:
     """Count one attempt under each limit; return the slowest one to recover that is exceeded.
 
     Windows are fixed: the count starts anew at each multiple of the window. Refused attempts
     count too, so that hammering does not open the door. All rows are touched in one statement
-    and in one order, so that two requests never wait for each other in a circle.
+    and in one order, so that two requests never wait for each other in a circle. That statement
+    is a transaction of its own: an attempt counts whatever becomes of it, and requests that share
+    a row wait for nothing but the counting.
     """
+    return _slowest(run_alone(engine, *_counting(*limits)), *limits)
+
+
+def _counting(*limits: Limit) -> tuple[sa.TextClause, dict[str, Any]]:
+    """Return the statement that counts, and its values."""
     starts = sorted((limit.key, _window_start(limit.window)) for limit in limits)
     values: dict[str, Any] = {f"key_{n}": key for n, (key, _) in enumerate(starts)}
     values.update({f"start_{n}": start for n, (_, start) in enumerate(starts)})
-    counted = session.connection().execute(_count(len(starts)), values)
-    counts = {key: count for key, count in counted}  # noqa: C416 - rows are no pairs
+    return _count(len(starts)), values
+
+
+def _slowest(counted: Iterable[tuple[Any, ...]], *limits: Limit) -> Limit | None:
+    counts: dict[str, int] = {key: count for key, count in counted}  # noqa: C416 - rows are no pairs
     over = [limit for limit in limits if counts[limit.key] > limit.most]
     return max(over, key=lambda limit: limit.window, default=None)
 

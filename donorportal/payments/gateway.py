@@ -56,6 +56,14 @@ class CheckoutRequest:
     expires_at: datetime
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenPage:
+    """A page that was just opened, and where the donor finds it."""
+
+    remote_id: str
+    url: str
+
+
 class CheckoutState(StrEnum):
     """Where a Checkout page stands."""
 
@@ -90,6 +98,8 @@ class Returned:
     amount: Money
     reason: str | None
     created_at: datetime
+    fee: "Fee | None"
+    """What our balance paid for it, gross negative; None while that is not known."""
 
 
 class PaymentState(StrEnum):
@@ -233,7 +243,7 @@ class SignatureRefused(Exception):  # noqa: N818 - the same
 class Gateway(Protocol):
     """The payment service."""
 
-    def open_checkout(self, request: CheckoutRequest, *, key: str) -> Checkout:
+    def open_checkout(self, request: CheckoutRequest, *, key: str) -> OpenPage:
         """Open a page to pay on; the same *key* gives the same page.
 
         Raises:

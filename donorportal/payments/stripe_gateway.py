@@ -6,13 +6,12 @@ Errors are told apart by class and code, never by text.
 
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from email.utils import parsedate_to_datetime
 from typing import Any, cast
 
 import stripe
-import urllib3
 
 from donorportal.money import AmountRefused, Money
 from donorportal.payments.gateway import (
@@ -24,6 +23,7 @@ from donorportal.payments.gateway import (
     GatewayRejected,
     GatewayUnavailable,
     Observation,
+    OpenPage,
     Payment,
     PaymentDeclined,
     ReceivedEvent,
@@ -31,6 +31,7 @@ from donorportal.payments.gateway import (
     SignatureRefused,
     Subscription,
 )
+from donorportal.payments.pooled_client import PooledClient
 from donorportal.payments.stripe_objects import (
     checkout_from,
     id_of,
@@ -39,12 +40,14 @@ from donorportal.payments.stripe_objects import (
     returned_from,
     subscription_from,
 )
+from donorportal.payments.stripe_params import (
+    EVERY_MONTH,
+    PRODUCT_MONTHLY,
+    PRODUCT_ONCE,
+    checkout_params,
+    price_of,
+)
 
-# The products that donors see on Stripe's page; "donorportal stripe setup" creates them.
-PRODUCT_ONCE = "donorportal_gift"
-PRODUCT_MONTHLY = "donorportal_monthly_gift"
-
-_EVERY_MONTH = {"recurring": {"interval": "month"}}
 # How long ago, or ahead, an event may have been signed. Stripe's SDK only looks back.
 _TOLERANCE_SECONDS = 300
 # HTTP's numbers for what Stripe answers.
@@ -89,16 +92,20 @@ class StripeGateway:
             stripe_version=API_VERSION,
             base_addresses={"api": api_base},
             max_network_retries=2,
-            http_client=http_client or _PooledClient(),
+            http_client=http_client or PooledClient(),
         )
 
-    def open_checkout(self, request: CheckoutRequest, *, key: str) -> Checkout:
-        """Open a hosted page; see ``Gateway.open_checkout``."""
+    def open_checkout(self, request: CheckoutRequest, *, key: str) -> OpenPage:
+        """Open a hosted page; see ``Gateway.open_checkout``.
+
+        A donor is waiting, and building the SDK's object of some seventy fields to read two of
+        them would take longer than all the rest of the answer.
+        """
         with _translated():
-            session = self._client.v1.checkout.sessions.create(
-                checkout_params(request), {"idempotency_key": key}
+            answer = self._client.raw_request(
+                "post", "/v1/checkout/sessions", idempotency_key=key, **checkout_params(request)
             )
-        return checkout_from(session)
+        return OpenPage(remote_id=answer.data["id"], url=answer.data["url"])
 
     def expire_checkout(self, remote_id: str) -> None:
         """Close a hosted page; see ``Gateway.expire_checkout``."""
@@ -113,7 +120,7 @@ class StripeGateway:
         """Change what the next charges are; see ``Gateway.change_amount``."""
         with _translated():
             subscription = self._client.v1.subscriptions.retrieve(subscription_id)
-            price: Any = _price(amount, PRODUCT_MONTHLY) | _EVERY_MONTH
+            price: Any = price_of(amount, PRODUCT_MONTHLY) | EVERY_MONTH
             item: Any = {"id": subscription["items"].data[0].id, "price_data": price, "quantity": 1}
             self._client.v1.subscriptions.update(
                 subscription_id,
@@ -284,7 +291,9 @@ class StripeGateway:
         charge = intent.latest_charge
         if not isinstance(charge, stripe.Charge) or not charge.amount_refunded:
             return payment_from(intent, ())
-        refunds = self._client.v1.refunds.list({"payment_intent": remote_id, "limit": 100})
+        refunds = self._client.v1.refunds.list(
+            {"payment_intent": remote_id, "limit": 100, "expand": ["data.balance_transaction"]}
+        )
         return payment_from(
             intent,
             tuple(returned_from(refund) for refund in refunds.data if refund.status == "succeeded"),
@@ -296,42 +305,6 @@ class StripeGateway:
                 remote_id, {"expand": ["default_payment_method"]}
             )
         )
-
-
-def checkout_params(request: CheckoutRequest) -> Any:
-    """Return what Stripe wants to know to open a page.
-
-    Metadata of a session does not reach the payment or the subscription, so it is given to each.
-    """
-    amount = _price(request.amount, PRODUCT_MONTHLY if request.monthly else PRODUCT_ONCE)
-    params: dict[str, Any] = {
-        "submit_type": "donate",
-        "locale": request.locale,
-        "client_reference_id": request.reference,
-        "customer_email": request.email,
-        "success_url": f"{request.return_url}?cs={{CHECKOUT_SESSION_ID}}",
-        "cancel_url": request.cancel_url,
-        "expires_at": int(request.expires_at.timestamp()),
-        "adaptive_pricing": {"enabled": False},
-        "allowed_payment_method_types": ["card"],
-    }
-    if request.monthly:
-        metadata = {"recurring_gift": request.reference}
-        price = amount | _EVERY_MONTH
-        return params | {
-            "mode": "subscription",
-            "metadata": metadata,
-            "line_items": [{"quantity": 1, "price_data": price}],
-            "subscription_data": {"metadata": metadata},
-        }
-    metadata = {"gift": request.reference}
-    return params | {
-        "mode": "payment",
-        "metadata": metadata,
-        "customer_creation": "always",
-        "line_items": [{"quantity": 1, "price_data": amount}],
-        "payment_intent_data": {"metadata": metadata},
-    }
 
 
 def _endpoint(endpoint: stripe.WebhookEndpoint) -> Endpoint:
@@ -347,14 +320,6 @@ def _endpoint(endpoint: stripe.WebhookEndpoint) -> Endpoint:
 def _ahead_seconds(answer: Any) -> float:
     said = answer.last_response.headers.get("Date")
     return time.time() - parsedate_to_datetime(said).timestamp() if said else 0.0
-
-
-def _price(amount: Money, product: str) -> dict[str, Any]:
-    return {
-        "currency": amount.currency.lower(),
-        "unit_amount": amount.minor,
-        "product": product,
-    }
 
 
 def _with(observed: Observation, *, checkout: Checkout) -> Observation:
@@ -413,41 +378,3 @@ def _unless_gone() -> Iterator[None]:
         yield
     except stripe.InvalidRequestError:
         return
-
-
-class _PooledClient(stripe.HTTPClient):
-    """Keeps connections open and costs half of what the SDK's default client does."""
-
-    name = "urllib3"
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._pool = urllib3.PoolManager(
-            maxsize=16,
-            retries=False,
-            timeout=urllib3.Timeout(connect=3.05, read=20),
-        )
-
-    def request(
-        self,
-        method: str,
-        url: str,
-        headers: Mapping[str, str] | None,
-        post_data: Any = None,
-        *,
-        _usage: list[str] | None = None,
-    ) -> tuple[str, int, Mapping[str, str]]:
-        """Send one request and return body, status and headers."""
-        try:
-            response = self._pool.request(
-                method.upper(), url, headers=headers, body=post_data, redirect=False
-            )
-        except urllib3.exceptions.HTTPError as error:
-            raise stripe.APIConnectionError(  # type: ignore[no-untyped-call]
-                type(error).__name__, should_retry=True
-            ) from error
-        return response.data.decode(), response.status, response.headers
-
-    def close(self) -> None:
-        """Close the idle connections."""
-        self._pool.clear()

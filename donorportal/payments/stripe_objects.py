@@ -65,7 +65,7 @@ def payment_from(intent: stripe.PaymentIntent, refunds: tuple[Returned, ...]) ->
         card_brand=card.brand if card else None,
         card_last4=card.last4 if card else None,
         failure=(error.decline_code or error.code) if error else None,
-        fee=_fee(charge),
+        fee=_fee(charge.balance_transaction) if charge else None,
         refunds=refunds,
         customer_id=id_of(intent.customer),
         livemode=intent.livemode,
@@ -79,6 +79,7 @@ def returned_from(refund: stripe.Refund) -> Returned:
         amount=Money(refund.amount, refund.currency.upper()),
         reason=refund.reason,
         created_at=clock.from_timestamp(refund.created),
+        fee=_fee(refund.balance_transaction),
     )
 
 
@@ -86,9 +87,8 @@ def _meta(metadata: Any, name: str) -> str | None:
     return metadata[name] if metadata is not None and name in metadata else None
 
 
-def _fee(charge: stripe.Charge | None) -> Fee | None:
-    """Return the fee once it is known; Stripe may tell it later than the charge."""
-    transaction = charge.balance_transaction if charge else None
+def _fee(transaction: str | stripe.BalanceTransaction | None) -> Fee | None:
+    """Return the fee once it is known; Stripe may tell it later than the movement."""
     if not isinstance(transaction, stripe.BalanceTransaction):
         return None
     currency = transaction.currency.upper()

@@ -6,6 +6,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from donorportal import clock
+from donorportal.db import run_alone
 from donorportal.jobs.models import Job, JobState, Queue
 from donorportal.payments.gateway import ReceivedEvent
 from donorportal.webhooks.models import EventState, InboundEvent
@@ -32,9 +33,7 @@ def take_in(engine: sa.Engine, event: ReceivedEvent) -> bool:
         "now": clock.now(),
     }
     if engine.dialect.name == "postgresql":
-        with engine.connect() as connection:
-            at_once = connection.execution_options(isolation_level="AUTOCOMMIT")
-            return at_once.execute(_STORE_AND_QUEUE, values).first() is not None
+        return bool(run_alone(engine, _STORE_AND_QUEUE, values))
     with engine.begin() as connection:
         row_id = connection.execute(_STORE, values).scalar()
         if row_id is None:

@@ -247,6 +247,76 @@ def test_a_changed_form_replaces_the_open_page(portal: Portal) -> None:
     )
 
 
+@pytest.mark.parametrize(("first", "second"), [("once", "monthly"), ("monthly", "once")])
+def test_changing_between_once_and_monthly_closes_the_first_page(
+    portal: Portal, first: str, second: str
+) -> None:
+    """Going back and choosing the other frequency leaves one page on which money can be taken."""
+    form, client = portal.form(frequency=first), portal.client()
+    replaced = client.post("/give", data=form)
+    answer = client.post("/give", data=form | {"frequency": second})
+
+    assert 303 == answer.status_code
+    assert portal.sandbox.pay(replaced.location).status_code != 303
+    portal.sandbox.pay(answer.location)
+    portal.send_all()
+    assert ["received"] == portal.scalars(sa.select(Gift.status).where(Gift.donor_id.is_not(None)))
+    status = Gift.status if first == "once" else RecurringGift.status
+    assert ["abandoned"] == portal.scalars(sa.select(status))[:1]
+
+
+def test_changing_to_monthly_and_back_ends_with_one_open_page(portal: Portal) -> None:
+    """Each change of mind replaces the page before; the first one is never handed out again."""
+    form, client = portal.form(), portal.client()
+    pages = [
+        client.post("/give", data=form | {"frequency": frequency}).location
+        for frequency in ("once", "monthly", "once", "monthly", "monthly")
+    ]
+
+    assert 4 == len(set(pages))
+    assert pages[3] == pages[4]
+    states = [page["status"] for page in portal.sandbox.listed("checkout/sessions")]
+    assert ["open", "expired", "expired", "expired"] == states
+
+
+@pytest.mark.parametrize(("first", "second"), [("once", "monthly"), ("monthly", "once")])
+@pytest.mark.parametrize("told", ["before", "not yet"])
+def test_a_form_paid_once_is_not_paid_again_the_other_way(
+    portal: Portal, first: str, second: str, told: str
+) -> None:
+    """Whoever paid the first page and then sends its form the other way is shown what happened."""
+    form, client = portal.form(frequency=first), portal.client()
+    landing = portal.sandbox.pay(client.post("/give", data=form).location).headers["Location"]
+    if told == "before":
+        portal.send_all()
+
+    answer = client.post("/give", data=form | {"frequency": second})
+    thanks = portal.land(answer.location, client)
+
+    assert answer.location in landing
+    assert "has arrived" in thanks.text
+    assert 1 == len(_opened(portal))
+    portal.send_all()
+    assert ["received"] == portal.scalars(sa.select(Gift.status).where(Gift.donor_id.is_not(None)))
+
+
+def test_the_first_page_is_closed_by_the_next_try_when_stripe_does_not_answer(
+    portal: Portal,
+) -> None:
+    """No page of the other frequency opens while the first one could not be closed."""
+    form, client = portal.form(), portal.client()
+    client.post("/give", data=form)
+    portal.sandbox.fault("429", path="/v1/checkout/sessions")
+    refused = client.post("/give", data=form | {"frequency": "monthly"})
+    answer = client.post("/give", data=form | {"frequency": "monthly"})
+
+    assert [503, 303] == [refused.status_code, answer.status_code]
+    sessions = portal.sandbox.listed("checkout/sessions")
+    assert [("subscription", "open"), ("payment", "expired")] == [
+        (page["mode"], page["status"]) for page in sessions
+    ]
+
+
 def test_coming_back_unpaid_keeps_what_was_typed(portal: Portal) -> None:
     """The cancel link of the payment page fills the form again."""
     portal.post(amount="75", name="Sam Example", tribute_type="honour", tribute_name="Grandma")

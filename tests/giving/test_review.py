@@ -22,9 +22,9 @@ from donorportal.giving.settlement import Outcome, settle
 from donorportal.jobs.queueing import enqueue
 from donorportal.ledger.models import Entry
 from donorportal.payments.gateway import (
-    Checkout,
     CheckoutRequest,
     Observation,
+    OpenPage,
     Payment,
     PaymentState,
 )
@@ -50,7 +50,7 @@ class _Meanwhile(StripeGateway):
         self.before_closing()
         super().expire_checkout(remote_id)
 
-    def open_checkout(self, request: CheckoutRequest, *, key: str) -> Checkout:
+    def open_checkout(self, request: CheckoutRequest, *, key: str) -> OpenPage:
         self.before_opening()
         return super().open_checkout(request, key=key)
 
@@ -258,3 +258,27 @@ def test_what_arrived_is_not_undone_by_what_is_said_later(portal: Portal) -> Non
 
     assert portal.scalars(sa.select(Gift.status)) == [GiftStatus.RECEIVED]
     assert len(portal.scalars(sa.select(Receipt.id))) == 1
+
+
+@pytest.mark.parametrize("change", [{"frequency": "monthly"}, {"amount": "75"}])
+def test_a_page_opened_for_a_form_that_was_changed_meanwhile_is_closed(
+    portal: Portal, change: dict[str, str]
+) -> None:
+    """A slow answer from Stripe is overtaken by the donor's change of mind: one page stays open."""
+    meanwhile = _Meanwhile(portal)
+    portal.app.extensions["gateway"] = meanwhile
+    form, pages = portal.form(), []
+
+    def changed() -> None:
+        meanwhile.before_opening = lambda: None
+        pages.append(portal.client().post("/give", data=form | change).location)
+
+    meanwhile.before_opening = changed
+    overtaken = portal.client().post("/give", data=form)
+
+    (open_page,) = [
+        page for page in portal.sandbox.listed("checkout/sessions") if page["status"] == "open"
+    ]
+    assert [open_page["url"]] == pages
+    assert "/give?again=" in overtaken.location
+    assert 200 == portal.land(overtaken.location).status_code
