@@ -89,7 +89,7 @@ def when(instant: datetime | None, organisation: Organisation) -> str | None:
     # With seconds: staff compare these times with those in Stripe's dashboard and in logs.
     return format_datetime(
         instant,
-        "d MMM y, HH:mm:ss",
+        "d\u00a0MMM\u00a0y, HH:mm:ss",
         tzinfo=ZoneInfo(organisation.time_zone),
         locale=organisation.locale,
     )
