@@ -7,6 +7,7 @@ from flask_wtf import CSRFProtect
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 import donorportal.access.views
+import donorportal.giving.recovery.views
 import donorportal.giving.views
 import donorportal.portal.views
 import donorportal.staff.views
@@ -48,6 +49,7 @@ def create_app(settings: Settings, gateway: Gateway | None = None) -> Flask:
     csrf = CSRFProtect(app)
     for views in (
         donorportal.giving.views,
+        donorportal.giving.recovery.views,
         donorportal.access.views,
         donorportal.portal.views,
         donorportal.staff.views,

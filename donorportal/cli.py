@@ -2,8 +2,9 @@
 
 import os
 import sys
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
+from typing import TextIO
 
 import click
 import sqlalchemy as sa
@@ -13,10 +14,12 @@ from donorportal import clock, logs, schema
 from donorportal.access.people import Role
 from donorportal.app import create_app, gateway_for
 from donorportal.config import ConfigurationRefused, Settings
-from donorportal.db import db, reading_session, writing_session
+from donorportal.db import db, reading_session, snapshot, writing_session
 from donorportal.donors.addresses import AddressRefused
 from donorportal.mail.transport import Patience, SmtpTransport
 from donorportal.payments.gateway import GatewayRejected, GatewayUnavailable
+
+_DAY = click.DateTime(["%Y-%m-%d"])
 
 
 @click.group()
@@ -207,6 +210,24 @@ def disable(email: str) -> None:
     )
 
 
+@main.command()
+@click.option("--since", type=_DAY, help="Compare what was created since this day.")
+@click.option("--fix", is_flag=True, help="Repair what is safe to repair.")
+def reconcile(since: datetime | None, fix: bool) -> None:
+    """Compare the books with Stripe; exit 0 when they agree, 1 when they differ."""
+    from donorportal import reconciling  # noqa: PLC0415 - keeps other commands light
+
+    settings = _settings()
+    engine, gateway = _engine(), gateway_for(settings)
+    try:
+        agree = reconciling.at_terminal(engine, gateway, settings, since=since, fix=fix)
+    except reconciling.NotNow as reason:
+        click.echo(str(reason), err=True)
+        sys.exit(2)
+    if not agree:
+        sys.exit(1)
+
+
 @main.group()
 def ledger() -> None:
     """Look after the books."""
@@ -217,14 +238,43 @@ def check_ledger() -> None:
     """Check the invariants of the books; exit 1 when one does not hold."""
     from donorportal.giving import books  # noqa: PLC0415 - keeps other commands light
 
-    engine = _engine()
-    with engine.connect() as connection:
-        found = books.violations(connection)
+    with snapshot(_engine()) as connection:
+        _stop_if_wrong(books.violations(connection))
+    click.echo("The books balance.")
+
+
+@ledger.command("resume")
+def resume_posting() -> None:
+    """Let posting go on after a halt; refused while the books are wrong."""
+    from donorportal.giving import guarding  # noqa: PLC0415 - keeps other commands light
+
+    _stop_if_wrong(guarding.resume(_engine(), by="operator"))
+    click.echo("The books balance; posting goes on.")
+
+
+@ledger.command("journal")
+@click.option("--from", "first", type=_DAY, required=True, help="The first day.")
+@click.option("--to", "last", type=_DAY, required=True, help="The last day, included.")
+@click.option("--account", help="Only this account, such as bank or gifts:aftercare.")
+@click.argument("file", type=click.File("w", encoding="utf-8", lazy=False))
+def export_journal(first: datetime, last: datetime, account: str | None, file: TextIO) -> None:
+    """Write every posting of a period as CSV into FILE, or to the terminal for "-"."""
+    from donorportal.ledger import journal  # noqa: PLC0415 - keeps other commands light
+    from donorportal.spreadsheet import pieces  # noqa: PLC0415
+
+    try:
+        period = journal.Period(first.date(), last.date())
+    except journal.PeriodRefused as refused:
+        raise click.ClickException(str(refused)) from None
+    with snapshot(_engine()) as connection:
+        file.writelines(pieces(journal.rows(connection, period, account=account)))
+
+
+def _stop_if_wrong(found: list[str]) -> None:
     for sentence in found:
         click.echo(sentence)
     if found:
         sys.exit(1)
-    click.echo("The books balance.")
 
 
 @main.command()

@@ -12,6 +12,13 @@ from donorportal.money import CURRENCIES
 
 _STRIPE_API = "https://api.stripe.com"
 _SHORTEST_SECRET = 32
+# How donors can pay, in Stripe's words, and the currency that a bank debit is limited to.
+_PAYMENT_METHODS = {
+    "card": None,
+    "us_bank_account": "USD",
+    "bacs_debit": "GBP",
+    "sepa_debit": "EUR",
+}
 
 
 class ConfigurationRefused(Exception):  # noqa: N818 - named for what happened, like every refusal
@@ -49,6 +56,14 @@ class Settings:
     stripe_webhook_secrets: tuple[str, ...]
     stripe_api_base: str
     """Stripe's own address, or the sandbox's."""
+    payment_methods: tuple[str, ...]
+    """How donors can pay, in Stripe's words."""
+    refund_warned_gifts_up_to: int
+    """In whole units of a gift's currency; 0 leaves every warning of fraud to a person."""
+    monthly_mistake_days: int
+    """For how many days a new monthly gift may still be made a single one."""
+    reconcile: str
+    """``nightly``, ``manual`` or ``off``."""
     card_fee_basis_points: int
     checkout_limit_factor: int
     """Multiplies the limits on gifts and codes from one place, where many share an address."""
@@ -66,12 +81,22 @@ class Settings:
     metrics_token: str | None
     security_contact: str
     """Where to report a weakness: a mailto: or https: address."""
+    operators_email: str
+    """Who is told when the books are found to be wrong."""
     organisation: Organisation
 
     @property
     def livemode(self) -> bool:
         """Whether real money moves."""
         return self.stripe_secret_key.startswith(("sk_live_", "rk_live_"))
+
+    def methods_for(self, currency: str) -> tuple[str, ...]:
+        """Return how a gift in *currency* can be paid."""
+        return tuple(
+            method
+            for method in self.payment_methods
+            if _PAYMENT_METHODS[method] in {None, currency}
+        )
 
     @property
     def public_host(self) -> str:
@@ -100,6 +125,10 @@ class Settings:
             stripe_secret_key=read.text("STRIPE_SECRET_KEY"),
             stripe_webhook_secrets=read.listed("STRIPE_WEBHOOK_SECRETS"),
             stripe_api_base=read.url("STRIPE_API_BASE", _STRIPE_API),
+            payment_methods=read.payment_methods("STRIPE_PAYMENT_METHODS"),
+            refund_warned_gifts_up_to=read.number("REFUND_WARNED_GIFTS_UP_TO", 0, 0, 100_000),
+            monthly_mistake_days=read.number("MONTHLY_MISTAKE_DAYS", 14, 0, 60),
+            reconcile=read.choice("RECONCILE", ("nightly", "manual", "off")),
             card_fee_basis_points=read.number("CARD_FEE_BASIS_POINTS", 290, 0, 2000),
             checkout_limit_factor=read.number("CHECKOUT_LIMIT_FACTOR", 1, 1, 1000),
             mail_server=read.text("MAIL_SERVER"),
@@ -113,6 +142,7 @@ class Settings:
             trusted_proxies=read.number("TRUSTED_PROXIES", 0, 0, 10),
             metrics_token=read.optional("METRICS_TOKEN"),
             security_contact=read.contact("SECURITY_CONTACT", read.text("MAIL_FROM")),
+            operators_email=_operators(read),
             organisation=_organisation(read),
         )
         return _refuse_dangerous(settings)
@@ -135,6 +165,15 @@ def _organisation(read: "_Reader") -> Organisation:
         locale=read.locale("ORGANISATION_LOCALE", "en_US"),
         programme_name=read.text("ORGANISATION_PROGRAMME_NAME", "Freedom Partner"),
     )
+
+
+def _operators(read: "_Reader") -> str:
+    """Return who looks after the site: named as such, or else whoever is named for weaknesses."""
+    if read.optional("OPERATORS_EMAIL"):
+        return parseaddr(read.mailbox("OPERATORS_EMAIL"))[1]
+    contact = read.contact("SECURITY_CONTACT", read.text("MAIL_FROM"))
+    fallback = parseaddr(read.mailbox("MAIL_FROM"))[1]
+    return contact.removeprefix("mailto:") if contact.startswith("mailto:") else fallback
 
 
 def _refuse_dangerous(settings: Settings) -> Settings:
@@ -244,6 +283,14 @@ class _Reader:
         except (UnknownLocaleError, ValueError):
             raise ConfigurationRefused(f"{name} is not a locale: {value}.") from None
         return value
+
+    def payment_methods(self, name: str) -> tuple[str, ...]:
+        methods = self.listed(name) or ("card",)
+        if "card" not in methods or not set(methods) <= set(_PAYMENT_METHODS):
+            raise ConfigurationRefused(
+                f"{name} must list card, and may list {', '.join(_PAYMENT_METHODS)}."
+            )
+        return methods
 
     def currencies(self, name: str, default: str) -> tuple[str, ...]:
         codes = tuple(code.strip() for code in self.text(name, default).split(","))

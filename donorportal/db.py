@@ -245,3 +245,27 @@ def writing_session(engine: sa.Engine) -> Iterator[Session]:
             yield session
     finally:
         reading.reset(token)
+
+
+@contextmanager
+def snapshot(engine: sa.Engine) -> Iterator[sa.Connection]:
+    """Open a connection that sees everything as it is at one moment, for as long as it reads.
+
+    What is read here may take minutes: the limits that protect requests from each other are off.
+    """
+    with engine.connect() as connection:
+        if engine.dialect.name == "postgresql":
+            connection.execution_options(
+                isolation_level="REPEATABLE READ", postgresql_readonly=True
+            )
+        # Reset at once: a response that is streamed may end in another context than it began in.
+        token = reading.set(True)
+        try:
+            transaction = connection.begin()
+        finally:
+            reading.reset(token)
+        with transaction:
+            if engine.dialect.name == "postgresql":
+                for limit in ("statement_timeout", "idle_in_transaction_session_timeout"):
+                    connection.exec_driver_sql(f"SET LOCAL {limit} = 0")
+            yield connection

@@ -15,6 +15,7 @@ from donorportal.assets import Assets
 from donorportal.config import Settings
 from donorportal.db import reading
 from donorportal.jobs.failing import describe
+from donorportal.ledger.halting import PostingHalted
 
 log = structlog.get_logger()
 
@@ -65,6 +66,7 @@ def init_edge(app: Flask, settings: Settings, assets: Assets) -> None:
             reading.reset(token)
 
     app.register_error_handler(HTTPException, _refused)
+    app.register_error_handler(PostingHalted, _halted)
     app.register_error_handler(Exception, _failed)
 
 
@@ -188,6 +190,16 @@ def _refused(error: HTTPException) -> ResponseReturnValue:
 def unreadable(_error: Exception) -> ResponseReturnValue:
     """Answer a request whose body broke off, or was never one; only the server can tell."""
     return _refused(BadRequest())
+
+
+def _halted(error: PostingHalted) -> ResponseReturnValue:
+    """Answer what would have to write into books that are being looked at."""
+    log.warning("posting is halted", reference=_reference(), source=str(error))
+    return _page(
+        503,
+        "We are checking our books",
+        "What you asked for is kept, and finished by itself as soon as the check is over.",
+    )
 
 
 def _failed(error: Exception) -> ResponseReturnValue:

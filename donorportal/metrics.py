@@ -7,7 +7,10 @@ from prometheus_client import Counter, Histogram, generate_latest
 from sqlalchemy.orm import InstrumentedAttribute
 
 from donorportal import clock
+from donorportal.giving.recovery.models import ChargeState, FailedCharge
+from donorportal.giving.shield import readings
 from donorportal.jobs.models import Job, JobState
+from donorportal.ledger.models import LedgerHalt
 from donorportal.mail.models import OutboxMessage
 from donorportal.webhooks.models import EventState, InboundEvent
 
@@ -55,4 +58,11 @@ def waiting(connection: sa.Connection) -> dict[str, float]:
         "outbox_queued": count(OutboxMessage.state, "queued"),
         "inbox_quarantined": count(InboundEvent.state, EventState.QUARANTINED),
         "inbox_received": count(InboundEvent.state, EventState.RECEIVED),
+        "charges_failed_open": count(FailedCharge.state, ChargeState.OPEN),
+        "charges_failed_recovered": count(FailedCharge.state, ChargeState.RECOVERED),
+        "charges_failed_given_up": count(FailedCharge.state, ChargeState.GIVEN_UP),
+        **readings.now(connection),
+        "ledger_halted": float(
+            connection.scalar(sa.select(sa.func.count(LedgerHalt.standing))) or 0
+        ),
     }

@@ -212,11 +212,12 @@ def _text(minor: int, code: str, locale: str, whole: bool) -> str:
     return format_currency(value, code, shown, locale=locale, currency_digits=False)
 
 
-def parse_amount(text: str, code: str, locale: str = "en_US") -> Money:
+def parse_amount(text: str, code: str, locale: str = "en_US", *, limited: bool = True) -> Money:
     """Read an amount that a person typed, by the marks of *locale*.
 
     Only ASCII digits count. A text that is an amount under another country's marks ("10,00" where
-    people write "10.00") is refused with a question instead of being guessed at.
+    people write "10.00") is refused with a question instead of being guessed at. What is no gift
+    need not be within the limits of one: *limited* is False for a part that goes back.
 
     Raises:
         AmountRefused: Nothing typed, not an amount, too many decimals, outside the limits.
@@ -237,7 +238,7 @@ def parse_amount(text: str, code: str, locale: str = "en_US") -> Money:
     if len(decimals) > kind.exponent:
         raise AmountRefused(_too_fine(kind, locale))
     minor = int(whole) * kind.unit + int(decimals.ljust(kind.exponent, "0") or "0")
-    return _within_limits(minor, kind, locale)
+    return _within_limits(minor, kind, locale) if limited else Money(minor, code)
 
 
 # What people write at home when it is not what Babel prints.

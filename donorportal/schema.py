@@ -21,9 +21,10 @@ _POSTGRES_LOCK = 7_206_514
 
 def metadata() -> sa.MetaData:
     """Return every table, whichever capability it belongs to."""
-    for models in sorted(_PACKAGE.glob("*/models.py")):
-        if models.parent.name != "sandbox":
-            import_module(f"donorportal.{models.parent.name}.models")
+    for models in sorted(_PACKAGE.rglob("models.py")):
+        module = models.relative_to(_PACKAGE.parent).with_suffix("").parts
+        if "sandbox" not in module:
+            import_module(".".join(module))
     return Base.metadata
 
 

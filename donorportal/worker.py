@@ -14,6 +14,15 @@ from donorportal import letters
 from donorportal.access import forgetting, mailing, signing_in, staff_accounts
 from donorportal.config import Settings
 from donorportal.db import db
+from donorportal.giving import guarding
+from donorportal.giving.partner import cards as left_cards
+from donorportal.giving.partner import doing
+from donorportal.giving.payouts import following, reading, settling
+from donorportal.giving.reconcile import running as reconciling
+from donorportal.giving.recovery import charges, telling, trying, watching
+from donorportal.giving.returns import asking, finishing, tasks, warnings
+from donorportal.giving.shield import declining, mailed_code
+from donorportal.giving.shield import forgetting as attempts
 from donorportal.giving.sweeping import finish_stale
 from donorportal.jobs.models import Queue
 from donorportal.jobs.periodic import Every, Periodic, prune
@@ -22,12 +31,26 @@ from donorportal.jobs.thread import EmbeddedWorker
 from donorportal.mail.sending import send_message
 from donorportal.mail.transport import SmtpTransport, Transport
 from donorportal.payments.gateway import Gateway
+from donorportal.staff.gifts.telling import tell_of_task
+from donorportal.webhooks import sweeping
 from donorportal.webhooks.handlers import process_event
 
 _BY_THE_CLOCK = (
     Every(forgetting.FORGET_TASK, timedelta(days=1)),
     Every("giving.finish_stale", timedelta(hours=1)),
+    Every(doing.FINISH_TASK, timedelta(minutes=2)),
+    Every(attempts.FORGET_TASK, timedelta(days=1)),
+    Every(finishing.SWEEP_TASK, timedelta(hours=1)),
     Every("jobs.prune", timedelta(days=1)),
+    Every(following.FOLLOW_TASK, timedelta(hours=6)),
+    Every(trying.FINISH_TASK, timedelta(minutes=5)),
+    Every(watching.RECHECK_TASK, timedelta(days=1)),
+    Every(watching.FIND_EXPIRING_TASK, timedelta(days=1)),
+    Every(guarding.ROLL_TASK, timedelta(minutes=10)),
+    Every(guarding.CHECK_RECENT_TASK, timedelta(minutes=10)),
+    Every(guarding.CHECK_ALL_TASK, timedelta(days=1)),
+    Every(reconciling.TASK, timedelta(days=1)),
+    Every(sweeping.TASK, timedelta(hours=1)),
 )
 
 
@@ -39,9 +62,34 @@ def build_tasks(settings: Settings, gateway: Gateway, transport: Transport) -> d
         forgetting.FORGET_TASK: forgetting.forget,
         staff_accounts.MAIL_TASK: partial(mailing.mail_invitation, **mail),
         signing_in.MAIL_TASK: partial(mailing.mail_sign_in, **mail),
+        attempts.FORGET_TASK: attempts.forget,
+        declining.CLOSE_TASK: partial(declining.close_page, gateway=gateway),
+        mailed_code.MAIL_TASK: partial(mailed_code.mail_code, **mail),
         "giving.finish_stale": partial(finish_stale, **giving),
+        doing.FINISH_TASK: partial(doing.finish_changes, **giving),
+        left_cards.FINISH_TASK: partial(doing.finish_change, **giving),
+        asking.FINISH_TASK: partial(finishing.finish_refund, **giving),
+        warnings.ANSWER_TASK: finishing.answer_warning,
+        finishing.SWEEP_TASK: finishing.sweep,
+        tasks.TELL_TASK: partial(tell_of_task, settings=settings),
         "jobs.prune": prune,
         letters.SEND_TASK: partial(send_message, **mail),
+        following.FOLLOW_TASK: partial(following.follow_up, **giving),
+        settling.READ_TASK: partial(reading.read_lines, **giving),
+        guarding.ROLL_TASK: guarding.roll_sums,
+        guarding.CHECK_RECENT_TASK: partial(guarding.check_recent, settings=settings),
+        guarding.CHECK_ALL_TASK: partial(guarding.check_all, settings=settings),
+        charges.LOOK_TASK: partial(telling.look, **giving),
+        charges.TELL_TASK: partial(telling.tell, **giving),
+        charges.TELL_LAPSED_TASK: partial(telling.tell_lapsed, **giving),
+        trying.FINISH_TASK: partial(trying.finish_tries, **giving),
+        watching.RECHECK_TASK: partial(watching.recheck, **giving),
+        watching.FIND_EXPIRING_TASK: watching.find_expiring,
+        watching.WARN_TASK: partial(watching.warn_of_expiry, **giving),
+        reconciling.TASK: partial(reconciling.by_the_clock, **giving),
+        reconciling.REQUEST_TASK: partial(reconciling.on_request, **giving),
+        reconciling.REPAIR_TASK: partial(reconciling.repair_one, **giving),
+        sweeping.TASK: partial(sweeping.sweep, **giving),
         "webhooks.process": partial(process_event, **giving),
     }
 

@@ -53,6 +53,7 @@ def test_l16_each_missing_or_senseless_variable_is_named(name: str, value: str) 
         ("ORGANISATION_CURRENCIES", "USD,XXX"),
         ("ORGANISATION_FISCAL_YEAR_START", "13"),
         ("EMBEDDED_WORKER", "yes"),
+        ("RECONCILE", "weekly"),
         ("SECURITY_CONTACT", "nobody"),
     ],
 )

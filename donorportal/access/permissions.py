@@ -28,6 +28,18 @@ class Permission(StrEnum):
     SEE_QUEUES = "see queues"
     """The inbox, the jobs and the outbox, which name donors."""
     RUN_AGAIN = "run again"
+    SWITCH_SHIELD = "switch shield"
+    """Proof of work on or off for everybody, and letting blocked visitors go."""
+    SEE_GIFTS = "see gifts"
+    """Who gave what, and what became of it."""
+    MANAGE_GIFTS = "manage gifts"
+    """Change a donor's monthly gift, as the donor asks on the telephone."""
+    REFUND = "refund"
+    SETTLE_TASKS = "settle tasks"
+    SEE_BOOKS = "see books"
+    """Payouts, the journal, and whether Stripe and our books agree."""
+    REPAIR = "repair"
+    """Repair what differs between Stripe and our books."""
 
 
 _SELF_PROVING = frozenset({Permission.PUBLIC, Permission.WEBHOOK, Permission.METRICS})
@@ -36,6 +48,13 @@ ROLES: dict[Permission, frozenset[Role]] = {
     Permission.STAFF: frozenset(Role),
     Permission.SEE_QUEUES: frozenset({Role.OWNER, Role.FINANCE, Role.SUPPORT}),
     Permission.RUN_AGAIN: frozenset({Role.OWNER, Role.FINANCE}),
+    Permission.SWITCH_SHIELD: frozenset({Role.OWNER}),
+    Permission.SEE_GIFTS: frozenset({Role.OWNER, Role.FINANCE, Role.SUPPORT}),
+    Permission.MANAGE_GIFTS: frozenset({Role.OWNER, Role.FINANCE, Role.SUPPORT}),
+    Permission.REFUND: frozenset({Role.OWNER, Role.FINANCE}),
+    Permission.SETTLE_TASKS: frozenset({Role.OWNER, Role.FINANCE, Role.SUPPORT}),
+    Permission.SEE_BOOKS: frozenset({Role.OWNER, Role.FINANCE}),
+    Permission.REPAIR: frozenset({Role.OWNER, Role.FINANCE}),
 }
 """Which staff members have a permission."""
 
@@ -59,9 +78,11 @@ PERMISSIONS: dict[str, dict[str, Permission]] = {
     "portal.overview": {"GET": Permission.DONOR},
     "portal.gifts": {"GET": Permission.DONOR},
     "portal.gifts_csv": {"GET": Permission.DONOR},
-    "portal.partner": {"GET": Permission.DONOR},
-    "portal.partner_amount": _OWN_FORM,
-    "portal.partner_end": _OWN_FORM,
+    "portal.partner.show": {"GET": Permission.DONOR},
+    "portal.partner.change": _OWN_FORM,
+    "portal.partner.card_left": {"GET": Permission.DONOR},
+    "portal.recovery.charge": _OWN_FORM,
+    "recovery.come_back": _READ,
     "staff.sign_in": _FORM,
     "staff.code": _FORM,
     "staff.link": _FORM,
@@ -75,6 +96,26 @@ PERMISSIONS: dict[str, dict[str, Permission]] = {
     "staff.jobs": {"GET": Permission.SEE_QUEUES},
     "staff.job_runs": {"POST": Permission.RUN_AGAIN},
     "staff.outbox": {"GET": Permission.SEE_QUEUES},
+    "staff.shield.overview": {"GET": Permission.SEE_QUEUES},
+    "staff.shield.switches": {"POST": Permission.SWITCH_SHIELD},
+    "staff.shield.releases": {"POST": Permission.SWITCH_SHIELD},
+    "staff.partners.index": {"GET": Permission.MANAGE_GIFTS},
+    "staff.partners.show": {"GET": Permission.MANAGE_GIFTS},
+    "staff.partners.change": {"GET": Permission.MANAGE_GIFTS, "POST": Permission.MANAGE_GIFTS},
+    "staff.partners.links": {"POST": Permission.MANAGE_GIFTS},
+    "staff.gifts.index": {"GET": Permission.SEE_GIFTS},
+    "staff.gifts.show": {"GET": Permission.SEE_GIFTS},
+    "staff.gifts.refunds": {"GET": Permission.REFUND, "POST": Permission.REFUND},
+    "staff.gifts.settle": {"POST": Permission.SETTLE_TASKS},
+    "staff.payouts.index": {"GET": Permission.SEE_BOOKS},
+    "staff.payouts.show": {"GET": Permission.SEE_BOOKS},
+    "staff.payouts.spreadsheet": {"GET": Permission.SEE_BOOKS},
+    "staff.payouts.readings": {"POST": Permission.RUN_AGAIN},
+    "staff.payouts.journal_csv": {"GET": Permission.SEE_BOOKS},
+    "staff.reconciliation.index": {"GET": Permission.SEE_BOOKS},
+    "staff.reconciliation.runs": {"POST": Permission.REPAIR},
+    "staff.reconciliation.repairs": {"POST": Permission.REPAIR},
+    "staff.reconciliation.explanations": {"POST": Permission.REPAIR},
     "webhooks.stripe": {"POST": Permission.WEBHOOK},
 }
 """Endpoint, then method; HEAD is GET, and OPTIONS only lists the methods."""

@@ -2,8 +2,13 @@
 
 import sqlalchemy as sa
 
-from donorportal.giving.models import Gift, GiftStatus, Receipt, ReceiptSeries, Refund
+from donorportal.giving.models import Gift, GiftStatus, Receipt, ReceiptSeries
+from donorportal.giving.partner import books as changed
+from donorportal.giving.payouts import proving as payouts
+from donorportal.giving.recovery import books as recovered
+from donorportal.giving.returns import books as returned
 from donorportal.ledger import check
+from donorportal.ledger.check import Span
 from donorportal.ledger.models import Entry, Posting
 
 _SHOWN = 20
@@ -17,7 +22,19 @@ def violations(connection: sa.Connection) -> list[str]:
         *_charges_without_a_gift(connection),
         *_gifts_without_a_receipt(connection),
         *_gaps_in_the_receipts(connection),
-        *_refunds_that_do_not_add_up(connection),
+        *changed.violations(connection),
+        *payouts.violations(connection),
+        *recovered.violations(connection),
+        *returned.violations(connection),
+    ]
+
+
+def recent_violations(connection: sa.Connection, span: Span) -> list[str]:
+    """Return what is wrong with the entries of a span and the gifts they belong to."""
+    return [
+        *check.violations(connection, span),
+        *_charges_without_a_gift(connection, span.covers(Entry.id)),
+        *_charges_with_another_amount(connection, span.covers(Entry.id)),
     ]
 
 
@@ -50,7 +67,9 @@ def _gifts_not_in_the_ledger(connection: sa.Connection) -> list[str]:
     return [f"gift {gift} is received but not so in the ledger" for (gift,) in rows]
 
 
-def _charges_without_a_gift(connection: sa.Connection) -> list[str]:
+def _charges_without_a_gift(
+    connection: sa.Connection, which: sa.ColumnElement[bool] | None = None
+) -> list[str]:
     rows = connection.execute(
         sa.select(Entry.source)
         .outerjoin(
@@ -62,9 +81,32 @@ def _charges_without_a_gift(connection: sa.Connection) -> list[str]:
             ),
         )
         .where(Entry.source.like("charge:%"), Gift.id.is_(None))
+        .where(sa.true() if which is None else which)
         .limit(_SHOWN)
     )
     return [f"{source} is in the ledger but is no received gift" for (source,) in rows]
+
+
+def _charges_with_another_amount(
+    connection: sa.Connection, which: sa.ColumnElement[bool]
+) -> list[str]:
+    """Every charge brings in the whole amount of its gift."""
+    rows = connection.execute(
+        sa.select(Entry.source)
+        .join(Gift, Gift.charge_remote_id == sa.func.substr(Entry.source, len("charge:") + 1))
+        .outerjoin(
+            Posting,
+            sa.and_(
+                Posting.entry_id == Entry.id,
+                Posting.account.like("gifts:%"),
+                Posting.currency == Gift.currency,
+                Posting.amount_minor == -Gift.amount_minor,
+            ),
+        )
+        .where(Entry.source.like("charge:%"), Posting.id.is_(None), which)
+        .limit(_SHOWN)
+    )
+    return [f"{source} has another amount than its gift" for (source,) in rows]
 
 
 def _gifts_without_a_receipt(connection: sa.Connection) -> list[str]:
@@ -100,19 +142,3 @@ def _gaps_in_the_receipts(connection: sa.Connection) -> list[str]:
         for year, last, count, highest in rows
         if not last == count == highest
     ]
-
-
-def _refunds_that_do_not_add_up(connection: sa.Connection) -> list[str]:
-    refunded = (
-        sa.select(Refund.gift_id, sa.func.sum(Refund.amount_minor).label("minor"))
-        .where(Refund.status == "succeeded")
-        .group_by(Refund.gift_id)
-        .subquery()
-    )
-    rows = connection.execute(
-        sa.select(Gift.id)
-        .outerjoin(refunded, refunded.c.gift_id == Gift.id)
-        .where(Gift.refunded_minor != sa.func.coalesce(refunded.c.minor, 0))
-        .limit(_SHOWN)
-    )
-    return [f"gift {gift}: its refunds do not add up to what it says" for (gift,) in rows]

@@ -45,6 +45,7 @@ _STORED = (
     "campaign",
     "story",
     "consents",
+    "origin",
 )
 
 
@@ -109,6 +110,7 @@ def request_for(intent: GiftIntent, started: Started, settings: Settings) -> Che
         cancel_url=f"{settings.public_url}/give?again={started.reference}",
         locale=settings.organisation.locale.partition("_")[0],
         expires_at=started.asked_at + _OPEN_FOR,
+        methods=settings.methods_for(intent.amount.currency),
     )
 
 
@@ -184,8 +186,14 @@ def _store(monthly: bool, dialect: str) -> sa.Executable:
     other = cast("sa.Table", _table(not monthly).__table__)  # type: ignore[attr-defined]
     values = {name: sa.bindparam(name, type_=table.c[name].type) for name in _STORED}
     asked_otherwise = sa.select(other.c.id).where(other.c.key == values["key"]).scalar_subquery()
-    fixed = {"status": GiftStatus.STARTED, "checkout_attempt": 1}
-    fixed |= {} if monthly else {"refunded_minor": 0}
+    # What a column has by default must be written out, as with every value that is not handed in.
+    fixed = {
+        column.name: column.default.arg
+        for column in table.c
+        if isinstance(column.default, sa.ColumnDefault)
+        and column.default.is_scalar
+        and column.name not in _STORED
+    }
     insert = sqlite.insert(table) if dialect == "sqlite" else postgresql.insert(table)
     return (
         insert.values(values | fixed)
@@ -227,6 +235,7 @@ def _typed(intent: GiftIntent, now: datetime) -> dict[str, Any]:
         "tribute_name": intent.tribute_name,
         "campaign": intent.campaign,
         "story": intent.story,
+        "origin": dict(intent.origin),
         "consents": {
             "topics": list(intent.topics),
             "wording": CONSENT_WORDING,

@@ -8,10 +8,10 @@ from donorportal.giving.models import Gift
 from donorportal.ledger import accounts
 from donorportal.ledger.posting import move, post
 from donorportal.money import Money
-from donorportal.payments.gateway import Fee
+from donorportal.payments.returns import Movement
 
 
-def post_costs(session: Session, gift: Gift, moved: Money, seen: Fee, *, on: date) -> None:
+def post_costs(session: Session, gift: Gift, moved: Money, seen: Movement, *, on: date) -> None:
     """Post the fee of one movement, and its exchange when the balance has another currency.
 
     *moved* is what the movement was for the donor: positive for a charge, negative for a refund.
@@ -25,9 +25,9 @@ def post_costs(session: Session, gift: Gift, moved: Money, seen: Fee, *, on: dat
             lines=move(seen.fee, debit=accounts.FEES, credit=accounts.CLEARING),
             detail={"gift": gift.id},
         )
-    if seen.gross.currency != moved.currency:
+    if seen.amount.currency != moved.currency:
         sold = move(moved, debit=accounts.EXCHANGE, credit=accounts.CLEARING)
-        bought = move(seen.gross, debit=accounts.CLEARING, credit=accounts.EXCHANGE)
+        bought = move(seen.amount, debit=accounts.CLEARING, credit=accounts.EXCHANGE)
         post(
             session,
             source=f"exchange:{seen.transaction_id}",

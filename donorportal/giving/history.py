@@ -49,6 +49,8 @@ class PastGift(NamedTuple):
 
     Attributes:
         refunded_minor: How much of the amount went back, in minor units.
+        lost_minor: How much of it the donor's bank took back.
+        disputed_minor: How much of it the bank has not decided about yet.
         receipt_number: None until the receipt is issued.
 
     """
@@ -61,6 +63,8 @@ class PastGift(NamedTuple):
     is_monthly: bool
     designation_name: str
     receipt_number: str | None
+    lost_minor: int
+    disputed_minor: int
 
     @property
     def amount(self) -> Money:
@@ -71,6 +75,16 @@ class PastGift(NamedTuple):
     def refunded(self) -> Money:
         """What went back to the donor."""
         return Money(self.refunded_minor, self.currency)
+
+    @property
+    def lost(self) -> Money:
+        """What the donor's bank took back."""
+        return Money(self.lost_minor, self.currency)
+
+    @property
+    def disputed(self) -> Money:
+        """What the donor's bank has not decided about yet."""
+        return Money(self.disputed_minor, self.currency)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +109,7 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class YearTotal:
-    """What one donor gave in one calendar year and currency, less what was refunded."""
+    """What one donor gave in one calendar year and currency, less what went back."""
 
     year: int
     currency: str
@@ -160,6 +174,8 @@ _RECEIVED: _Select = (
         _gift.c.recurring_gift_id.is_not(None),
         _designation.c.name,
         _receipt.c.number,
+        _gift.c.lost_minor,
+        _gift.c.disputed_minor,
     )
     .select_from(_gift)
     .join(_designation, _designation.c.code == _gift.c.designation_code)
@@ -189,7 +205,10 @@ _TOTALS = (
     sa.select(
         sa.cast(_year, sa.Integer),
         _gift.c.currency,
-        sa.cast(sa.func.sum(_gift.c.amount_minor - _gift.c.refunded_minor), sa.BigInteger),
+        sa.cast(
+            sa.func.sum(_gift.c.amount_minor - _gift.c.refunded_minor - _gift.c.lost_minor),
+            sa.BigInteger,
+        ),
         sa.func.count(),
     )
     .where(_of_donor, sa.or_(_is_received, _is_coming))
@@ -260,7 +279,7 @@ def coming_gifts_of(session: Session, donor_id: int) -> list[ComingGift]:
 
 
 def summary_of(session: Session, donor_id: int) -> Summary:
-    """Return the totals of each year, net of refunds, and whether more is on its way."""
+    """Return the totals of each year, net of what went back, and whether more is on its way."""
     rows = _rows(session, _TOTALS, {"donor": donor_id})
     totals = [YearTotal(*row) for row in rows if row[0] is not None]
     return Summary(totals, has_coming=len(totals) < len(rows))

@@ -1,6 +1,7 @@
 """What a donor wants to give: checked, complete, and not stored yet."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from uuid import UUID
 
 from donorportal.donors.addresses import Address
@@ -20,6 +21,7 @@ class GiftIntent:
         fee_cover_minor: How much of it covers the card fee, in minor units.
         key: From the form: the same form sent twice is the same gift.
         network: The network the donor came from, kept with the consents.
+        origin: Marks of where it comes from, for counting declined cards.
 
     """
 
@@ -36,6 +38,7 @@ class GiftIntent:
     campaign: str | None
     story: str | None
     network: str
+    origin: Mapping[str, str] = field(default_factory=dict)
 
     def fingerprint(self) -> tuple[object, ...]:
         """Return what Stripe will be told; when it differs, an open page must be replaced."""

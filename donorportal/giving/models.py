@@ -1,4 +1,4 @@
-"""Gifts, recurring gifts, their history, refunds and receipts."""
+"""Gifts, recurring gifts, their history and receipts."""
 
 from datetime import date, datetime
 from enum import StrEnum
@@ -31,9 +31,15 @@ class RecurringStatus(StrEnum):
     PAST_DUE = "past_due"
     PAUSED = "paused"
     ENDED = "ended"
+    LAPSED = "lapsed"
+    """It ended because no bank paid, however often it was asked; nobody wanted that."""
     ABANDONED = "abandoned"
     UNKNOWN = "unknown"
     """Stripe reports a state that we have no word for; a person should look."""
+
+
+OVER = (RecurringStatus.ENDED, RecurringStatus.LAPSED)
+"""Nothing is charged any more."""
 
 
 def _one_of(column: str, values: type[StrEnum]) -> sa.CheckConstraint:
@@ -82,6 +88,8 @@ class Asked:
     """Part of the idempotency key: a new one whenever the parameters change."""
     checkout_asked_at: Mapped[datetime]
     """When this attempt began; its page closes a fixed time later."""
+    origin: Mapped[dict[str, Any]] = mapped_column(default=dict, server_default=sa.text("'{}'"))
+    """Marks of where it was started, for counting declined cards; emptied when money arrives."""
 
     @declared_attr
     @classmethod
@@ -114,8 +122,14 @@ class RecurringGift(Asked, Base):
     """As Stripe says, never computed."""
     card_brand: Mapped[str | None] = mapped_column(sa.String(20))
     card_last4: Mapped[str | None] = mapped_column(sa.String(4))
+    card_remote_id: Mapped[str | None] = mapped_column(sa.String(255))
+    """The card that is charged, by its name at Stripe; its number may change under it."""
+    card_exp_month: Mapped[int | None]
+    card_exp_year: Mapped[int | None]
     started_at: Mapped[datetime | None]
     ended_at: Mapped[datetime | None]
+    resumes_at: Mapped[datetime | None]
+    """When a pause ends by itself, as Stripe says."""
 
     __table_args__ = (
         _one_of("status", RecurringStatus),
@@ -125,6 +139,9 @@ class RecurringGift(Asked, Base):
         ),
         sa.Index("ix_recurring_gift_donor", "donor_id", "status"),
         sa.Index("ix_recurring_gift_created", "status", "created_at"),
+        sa.Index("ix_recurring_gift_begun", "started_at"),
+        sa.Index("ix_recurring_gift_card", "card_remote_id"),
+        sa.Index("ix_recurring_gift_expiry", "card_exp_year", "card_exp_month"),
     )
 
 
@@ -143,10 +160,17 @@ class Gift(Asked, Base):
     """Why that date: charged, postmark, received."""
     received_at: Mapped[datetime | None]
     refunded_minor: Mapped[Minor] = mapped_column(default=0)
+    """What went back to the donor, or is on its way."""
+    lost_minor: Mapped[Minor] = mapped_column(default=0, server_default=sa.text("0"))
+    """What the donor's bank took back for good."""
+    disputed_minor: Mapped[Minor] = mapped_column(default=0, server_default=sa.text("0"))
+    """What the bank has taken and not decided about; until then it still counts as given."""
     card_brand: Mapped[str | None] = mapped_column(sa.String(20))
     card_last4: Mapped[str | None] = mapped_column(sa.String(4))
     failure: Mapped[str | None] = mapped_column(sa.String(60))
     """The reason as the bank put it; staff see it, the donor sees a neutral sentence."""
+    balance_remote_id: Mapped[str | None] = mapped_column(sa.String(255))
+    """The movement of Stripe's balance that brought it; leads to the entry of its fee."""
     needs_look: Mapped[str | None] = mapped_column(sa.String(200))
     """Why a person should look at this gift, if one should."""
 
@@ -157,7 +181,9 @@ class Gift(Asked, Base):
             "fee_cover_minor >= 0 AND fee_cover_minor < amount_minor", name="fee_cover_within"
         ),
         sa.CheckConstraint(
-            "refunded_minor >= 0 AND refunded_minor <= amount_minor", name="refund_within_gift"
+            "refunded_minor >= 0 AND lost_minor >= 0"
+            " AND refunded_minor + lost_minor <= amount_minor",
+            name="returned_within_gift",
         ),
         sa.CheckConstraint(
             "status <> 'received' OR (given_on IS NOT NULL AND received_at IS NOT NULL"
@@ -167,10 +193,28 @@ class Gift(Asked, Base):
         sa.Index("ix_gift_history", "donor_id", "given_on", "id"),
         sa.Index("ix_gift_recurring", "recurring_gift_id"),
         sa.Index(
+            "ix_gift_received",
+            "received_at",
+            sqlite_where=sa.text("status = 'received'"),
+            postgresql_where=sa.text("status = 'received'"),
+        ),
+        sa.Index(
+            "ix_gift_look",
+            "id",
+            sqlite_where=sa.text("needs_look IS NOT NULL"),
+            postgresql_where=sa.text("needs_look IS NOT NULL"),
+        ),
+        sa.Index(
             "ix_gift_open",
             "created_at",
             sqlite_where=sa.text("status = 'started'"),
             postgresql_where=sa.text("status = 'started'"),
+        ),
+        sa.Index(
+            "ix_gift_abandoned",
+            "created_at",
+            sqlite_where=sa.text("status = 'abandoned'"),
+            postgresql_where=sa.text("status = 'abandoned'"),
         ),
     )
 
@@ -199,24 +243,6 @@ class RecurringGiftEvent(Base):
     status: Mapped[str] = mapped_column(sa.String(12))
     cause: Mapped[str] = mapped_column(sa.String(80))
     detail: Mapped[dict[str, Any]] = mapped_column(default=dict)
-
-
-class Refund(Base):
-    """Money of one gift that went back to the donor."""
-
-    __tablename__ = "refund"
-
-    id: Mapped[Id]
-    gift_id: Mapped[Ref] = mapped_column(sa.ForeignKey("gift.id"), index=True)
-    remote_id: Mapped[str | None] = mapped_column(sa.String(255), unique=True)
-    amount_minor: Mapped[Minor]
-    currency: Mapped[str] = mapped_column(sa.String(3))
-    status: Mapped[str] = mapped_column(sa.String(20))
-    reason: Mapped[str | None] = mapped_column(sa.String(60))
-    refunded_on: Mapped[date]
-    created_at: Mapped[datetime]
-
-    __table_args__ = (sa.CheckConstraint("amount_minor > 0", name="amount_positive"),)
 
 
 class Receipt(Base):

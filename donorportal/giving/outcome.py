@@ -74,10 +74,15 @@ class LastGift:
 
     It lets us ask "again?" when the same person sends a second form minutes after the first. What
     somebody typed as an e-mail address must not reveal what its owner gave, so the address cannot
-    serve for that.
+    serve for that. Attempts of one browser are counted by it, too; who only reads gets no cookie.
+
+    Attributes:
+        browser: Stays the same from one gift of a browser to the next; says nothing else.
+
     """
 
     reference: UUID
+    browser: str
     COOKIE: ClassVar[str] = "gave"
 
     @classmethod
@@ -85,7 +90,8 @@ class LastGift:
         """Read the cookie; None when it is missing, altered or old."""
         try:
             signed = _signer(settings).unsign(text, max_age=int(_REMEMBERED.total_seconds()))
-            return cls(UUID(signed.decode()))
+            reference, _, browser = signed.decode().partition(" ")
+            return cls(UUID(reference), browser)
         except (BadSignature, ValueError):
             return None
 
@@ -93,7 +99,7 @@ class LastGift:
         """Set the cookie on *answer*."""
         answer.set_cookie(
             self.COOKIE,
-            _signer(settings).sign(str(self.reference)).decode(),
+            _signer(settings).sign(f"{self.reference} {self.browser}").decode(),
             max_age=_REMEMBERED,
             path="/give",
             secure=settings.public_url.startswith("https://"),

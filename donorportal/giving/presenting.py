@@ -1,10 +1,10 @@
 """What the giving pages show: labels, amounts and sentences."""
 
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any
 from urllib.parse import quote
 
-from babel.dates import format_date
+from babel.dates import format_date, format_timedelta
 from babel.numbers import format_decimal
 
 from donorportal.config import Organisation, Settings
@@ -96,6 +96,20 @@ def share_links(settings: Settings) -> list[dict[str, str]]:
         {"name": "X", "url": f"https://x.com/intent/post?url={page}&text={words}"},
         {"name": "E-mail", "url": f"mailto:?subject={words}&body={page}"},
     ]
+
+
+def refusal_text(wait: timedelta, settings: Settings, *, blocked: bool) -> str:
+    """Say for how long a form is not followed; it says nothing about cards or banks."""
+    how_long = format_timedelta(wait, "minute", locale=settings.organisation.locale)
+    if blocked:
+        return (
+            f"We cannot take this gift now. Please try again in {how_long}, or write to us."
+            " Nothing was charged."
+        )
+    return (
+        "Many gifts were started from here in a short time."
+        f" Please try again in {how_long}. Nothing was charged."
+    )
 
 
 def ago(then: datetime, now: datetime) -> str:

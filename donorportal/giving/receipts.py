@@ -1,6 +1,6 @@
 """Receipts: gapless numbers, and the mail that carries them."""
 
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 
 import sqlalchemy as sa
@@ -11,6 +11,10 @@ from donorportal import clock, letters
 from donorportal.config import Settings
 from donorportal.db import upsert
 from donorportal.giving.models import Designation, Gift, Receipt, ReceiptSeries, RecurringGift
+from donorportal.giving.recovery.charges import failed_before
+
+# A receipt that comes so long after the gift says why; reconciliation may find a gift late.
+_LATE = timedelta(days=14)
 
 
 def number_of(year: int, serial: int) -> str:
@@ -104,6 +108,8 @@ def _context(  # noqa: PLR0917 - all of it goes into one letter
         "card_text": f"{(gift.card_brand or 'card').title()} ending in {gift.card_last4}"
         if gift.card_last4
         else None,
+        "late": clock.now().date() - day_of(gift) > _LATE,
+        "recovered": failed_before(session, gift.invoice_remote_id),
         "also_monthly_text": also_monthly.amount.text(locale) if also_monthly else None,
         "portal_url": f"{settings.public_url}/portal/",
     }

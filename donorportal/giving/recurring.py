@@ -9,6 +9,7 @@ from donorportal.donors.addresses import parse_email
 from donorportal.donors.matching import find_or_create
 from donorportal.giving.events import abandon_closed, note
 from donorportal.giving.models import RecurringGift, RecurringGiftEvent, RecurringStatus
+from donorportal.giving.recovery import cards
 from donorportal.payments.gateway import (
     Invoice,
     Observation,
@@ -44,6 +45,14 @@ def converge(
     return giver
 
 
+def status_of(remote_state: str, *, paused: bool, gave_up: bool) -> RecurringStatus:
+    """Return what a subscription in this state makes of a monthly gift."""
+    if gave_up:
+        return RecurringStatus.LAPSED
+    status = _STATES.get(remote_state, RecurringStatus.UNKNOWN)
+    return RecurringStatus.PAUSED if status is RecurringStatus.ACTIVE and paused else status
+
+
 def note_failed_charge(
     session: Session, giver: RecurringGift, invoice: Invoice, payment: Payment, *, cause: str
 ) -> None:
@@ -60,6 +69,19 @@ def note_failed_charge(
     )
     if failed not in session.scalars(noted).all():
         note(session, RecurringGift, giver.id, giver.status, cause=cause, **failed)
+
+
+def note_left_out(
+    session: Session, giver: RecurringGift, invoice: Invoice, *, cause: str, settings: Settings
+) -> None:
+    """Keep the fact that a month fell into a pause and was not charged, once for each month."""
+    day = clock.local_date(invoice.drawn_up_at, settings.organisation.time_zone)
+    fact = {"left_out": invoice.remote_id, "on": day.isoformat()}
+    noted = sa.select(RecurringGiftEvent.detail).where(
+        RecurringGiftEvent.recurring_gift_id == giver.id
+    )
+    if fact not in session.scalars(noted).all():
+        note(session, RecurringGift, giver.id, giver.status, cause=cause, **fact)
 
 
 def active_of(
@@ -98,9 +120,12 @@ def _follow(
     settings: Settings,
 ) -> None:
     """Take over what the subscription says now; what it says is never inferred from events."""
-    status = _STATES.get(subscription.remote_state, RecurringStatus.UNKNOWN)
-    if status is RecurringStatus.ACTIVE and subscription.paused:
-        status = RecurringStatus.PAUSED
+    if giver.remote_status == "canceled" and giver.remote_id == subscription.remote_id:
+        # Nothing brings it back at Stripe, so that anything else was read before it ended.
+        return
+    status = status_of(
+        subscription.remote_state, paused=subscription.paused, gave_up=subscription.gave_up
+    )
     amount = subscription.amount or giver.amount
     changed = (giver.status, giver.amount) != (status, amount)
     giver.remote_id = subscription.remote_id
@@ -108,8 +133,9 @@ def _follow(
     giver.customer_remote_id = subscription.customer_id
     giver.started_at = giver.started_at or subscription.started_at
     giver.ended_at = subscription.ended_at
-    giver.card_brand = subscription.card_brand or giver.card_brand
-    giver.card_last4 = subscription.card_last4 or giver.card_last4
+    giver.resumes_at = subscription.resumes_at
+    if subscription.card is not None:
+        cards.take_over(giver, subscription.card)
     giver.next_on = (
         clock.local_date(subscription.next_at, settings.organisation.time_zone)
         if subscription.next_at and status in _LIVE
@@ -120,6 +146,7 @@ def _follow(
         giver.fee_cover_minor = 0
     if status in _LIVE and giver.donor_id is None:
         giver.donor_id = find_or_create(session, parse_email(giver.email), giver.name)
+        giver.origin = {}
     if changed:
         giver.status = status
         note(
@@ -130,4 +157,5 @@ def _follow(
             cause=cause,
             remote_status=subscription.remote_state,
             amount_minor=amount.minor,
+            currency=amount.currency,
         )

@@ -19,12 +19,18 @@ from donorportal.giving import receipts, recurring
 from donorportal.giving.clearing import post_costs
 from donorportal.giving.events import abandon_closed, note
 from donorportal.giving.models import Gift, GiftStatus, RecurringGift, RecurringStatus
-from donorportal.giving.refunds import apply_refunds
+from donorportal.giving.partner import cards as left_cards
+from donorportal.giving.payouts.settling import settle_payout
+from donorportal.giving.recovery import cards, charges
+from donorportal.giving.returns import telling, warnings
+from donorportal.giving.returns.settling import apply_returns
+from donorportal.giving.shield import declining
 from donorportal.ledger import accounts
 from donorportal.ledger.posting import move, post
 from donorportal.payments.gateway import Invoice, Observation, Payment, PaymentState
 from donorportal.updates import consents
 
+_NOT_MOVED = {PaymentState.OPEN, PaymentState.CANCELED}
 _ASKED = (
     "fee_cover_minor",
     "email",
@@ -52,9 +58,27 @@ class Outcome:
 
 def settle(session: Session, seen: Observation, *, cause: str, settings: Settings) -> Outcome:
     """Converge our rows to *seen* and say whether a person should look."""
-    for thing in (seen.checkout, seen.payment, seen.invoice, seen.subscription):
+    for thing in (
+        seen.checkout,
+        seen.payment,
+        seen.invoice,
+        seen.subscription,
+        seen.payout,
+        seen.saved_card,
+        seen.set_up,
+    ):
         if thing is not None and thing.livemode != settings.livemode:
             return Outcome("test and live mode are mixed up")
+    if seen.payout is not None:
+        settle_payout(session, seen.payout, settings=settings)
+        return Outcome()
+    if seen.saved_card is not None:
+        cards.follow(session, seen.saved_card, cause=cause)
+        return Outcome()
+    if seen.set_up is not None:
+        left_cards.take(session, seen.set_up)
+        return Outcome()
+    declining.note(session, seen, settings=settings)
     if seen.subscription is not None or (seen.checkout and seen.checkout.monthly):
         return _settle_recurring(session, seen, cause, settings)
     return _settle_once(session, seen, cause, settings)
@@ -66,32 +90,42 @@ def _settle_recurring(
     giver = recurring.converge(session, seen, cause=cause, settings=settings)
     if giver is None:
         return Outcome("a subscription that no monthly gift of ours started")
+    charges.follow(session, giver, seen, cause=cause)
     concern = None
     if giver.status == RecurringStatus.UNKNOWN:
         concern = f"Stripe reports a state we do not know: {giver.remote_status}"
     if seen.invoice is None:
         return Outcome(concern)
+    if seen.invoice.left_out:
+        recurring.note_left_out(session, giver, seen.invoice, cause=cause, settings=settings)
+        return Outcome(concern)
     if seen.payment is None:
         return Outcome("an invoice was paid without a payment" if seen.invoice.paid else concern)
-    if not seen.invoice.paid or seen.payment.state is not PaymentState.SUCCEEDED:
+    if not seen.invoice.paid or not seen.payment.arrived:
         recurring.note_failed_charge(session, giver, seen.invoice, seen.payment, cause=cause)
         return Outcome(concern)
     gift = _gift_of_invoice(session, giver, seen.invoice)
     booked = _receive(session, gift, seen.payment, cause=cause, settings=settings, giver=giver)
+    _heed(session, gift, seen, cause, settings)
     return Outcome(booked.concern or concern)
 
 
 def _settle_once(session: Session, seen: Observation, cause: str, settings: Settings) -> Outcome:
     gift = _lock(session, seen.reference) if seen.reference else None
     if gift is None:
-        return Outcome("a payment that no gift of ours started")
+        # A card was declined on the page of a monthly gift: no money moved, and the payment does
+        # not know yet what it is for.
+        tried = seen.payment is not None and seen.payment.state in _NOT_MOVED
+        return Outcome(None if tried else "a payment that no gift of ours started")
     if seen.payment is None:
         abandon_closed(session, gift, seen.checkout, cause=cause)
         return Outcome()
-    if seen.payment.state is PaymentState.SUCCEEDED:
+    if seen.payment.arrived:
         gift = _gift_of_payment(session, gift, seen.payment)
-        return _receive(session, gift, seen.payment, cause=cause, settings=settings, giver=None)
-    return _follow_payment(session, gift, seen, seen.payment, cause)
+        booked = _receive(session, gift, seen.payment, cause=cause, settings=settings, giver=None)
+        _heed(session, gift, seen, cause, settings)
+        return booked
+    return _follow_payment(session, gift, seen, seen.payment, cause, settings)
 
 
 def _lock(session: Session, reference: UUID) -> Gift | None:
@@ -164,7 +198,7 @@ def _receive(
     if gift.status != GiftStatus.RECEIVED:
         _book(session, gift, payment, cause, settings)
         receipt = receipts.issue(session, gift)
-        if gift.needs_look is None:
+        if gift.needs_look is None and payment.state is PaymentState.SUCCEEDED:
             also = recurring.active_of(session, giver.donor_id, besides=giver) if giver else None
             receipts.mail(
                 session, gift, receipt, recurring=giver, also_monthly=also, settings=settings
@@ -176,9 +210,16 @@ def _receive(
             source=f"giving form, {giver.public_id if giver else gift.public_id}",
         )
     if payment.fee is not None:
+        gift.balance_remote_id = payment.fee.transaction_id
         post_costs(session, gift, gift.amount, payment.fee, on=receipts.day_of(gift))
-    apply_refunds(session, gift, payment, cause=cause, settings=settings)
-    return Outcome(gift.needs_look)
+    returned = apply_returns(session, gift, payment, cause=cause, settings=settings)
+    return Outcome(gift.needs_look or returned)
+
+
+def _heed(session: Session, gift: Gift, seen: Observation, cause: str, settings: Settings) -> None:
+    """Keep a warning of fraud about a gift that was received."""
+    if seen.warning is not None and gift.status == GiftStatus.RECEIVED:
+        warnings.warn(session, gift, seen.warning, cause=cause, settings=settings)
 
 
 def _book(session: Session, gift: Gift, payment: Payment, cause: str, settings: Settings) -> None:
@@ -197,6 +238,8 @@ def _book(session: Session, gift: Gift, payment: Payment, cause: str, settings: 
     gift.received_at = charged_at
     gift.card_brand, gift.card_last4 = payment.card_brand, payment.card_last4
     gift.failure = None
+    gift.balance_remote_id = payment.fee.transaction_id if payment.fee else None
+    gift.origin = {}
     session.flush()  # The receipt and the ledger refer to the gift as it is now.
     note(session, Gift, gift.id, GiftStatus.RECEIVED, cause=cause, charge=payment.charge_id)
     post(
@@ -210,8 +253,13 @@ def _book(session: Session, gift: Gift, payment: Payment, cause: str, settings: 
     )
 
 
-def _follow_payment(
-    session: Session, gift: Gift, seen: Observation, payment: Payment, cause: str
+def _follow_payment(  # noqa: PLR0917 - one step of the above
+    session: Session,
+    gift: Gift,
+    seen: Observation,
+    payment: Payment,
+    cause: str,
+    settings: Settings,
 ) -> Outcome:
     """Keep what we know about money that is not there yet, or that will not come."""
     if payment.state is PaymentState.UNKNOWN:
@@ -223,6 +271,8 @@ def _follow_payment(
     if status == GiftStatus.PLEDGED:
         gift.payment_remote_id = payment.remote_id
         gift.donor_id = find_or_create(session, parse_email(gift.email), gift.name)
+    if status == GiftStatus.FAILED and gift.status == GiftStatus.PLEDGED:
+        telling.never_came(session, gift, settings)
     if (status, payment.failure) != (gift.status, gift.failure):
         gift.status, gift.failure = status, payment.failure
         note(session, Gift, gift.id, status, cause=cause, failure=payment.failure)

@@ -1,7 +1,7 @@
 """The giving pages: home, the form, and what happened to the money."""
 
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import date
 from typing import cast
 from uuid import UUID, uuid4
 
@@ -21,7 +21,7 @@ from flask_login import current_user
 from donorportal import clock
 from donorportal.current import gateway, settings, wake
 from donorportal.db import db, reading_session, unit_of_work, writing_session
-from donorportal.giving import checkout, outcome, presenting, recurring, shield
+from donorportal.giving import checkout, outcome, presenting, recurring
 from donorportal.giving.blanks import Blanks
 from donorportal.giving.catalogue import Catalogue, Offers
 from donorportal.giving.checkout import Started
@@ -29,6 +29,11 @@ from donorportal.giving.forms import GiftForm
 from donorportal.giving.intent import GiftIntent
 from donorportal.giving.outcome import LastGift
 from donorportal.giving.settlement import settle
+from donorportal.giving.shield import admitting, mailed_code, puzzle, tallies
+from donorportal.giving.shield.admitting import Proof, Reason, Refusal
+from donorportal.giving.shield.mailed_code import TooManyCodes
+from donorportal.giving.shield.marks import Visitor, visitor
+from donorportal.ledger.halting import PostingHalted
 from donorportal.limits.counting import network_of
 from donorportal.payments.gateway import (
     CheckoutState,
@@ -39,6 +44,9 @@ from donorportal.payments.gateway import (
 
 bp = Blueprint("giving", __name__)
 log = structlog.get_logger()
+
+# What a form brings along to show that work, or a person, is behind it.
+_PROVING = ("challenge", "answer", "code_until", "code")
 
 
 @bp.get("/")
@@ -65,7 +73,7 @@ def thanks() -> ResponseReturnValue:
     answer = make_response(
         render_template(
             "giving/thanks.html",
-            state="checking" if state == "checking" else page.state,
+            state=state if state in {"checking", "booking"} else page.state,
             gift=page.facts,
             share_links=presenting.share_links(settings()),
             sign_in_url="/portal/",
@@ -90,21 +98,24 @@ def _start() -> ResponseReturnValue:
     if request.form.get("instead") == "once":
         form.frequency = "once"
     network = network_of(request.remote_addr or "")
+    if request.form.get("change"):
+        return _page(form)
     intent = form.to_intent(settings(), _offers(), network)
     if intent is None:
+        if "form" in form.errors:
+            with unit_of_work() as session:
+                tallies.tally(session, tallies.What.ROBOT)
         return _page(form), 422
     earlier = _asks_first(form, intent)
     if earlier is not None:
         return earlier
-    wait = shield.admit(
-        db.engine,
-        request.remote_addr or "",
-        factor=settings().checkout_limit_factor,
-        signed_in=current_user.donor_id is not None,
-    )
-    if wait is not None:
-        return _please_wait(form, wait)
-    return _to_payment(form, intent, checkout.start(db.engine, intent))
+    who = _visitor(intent)
+    if request.form.get("mail_code") and not who.signed_in:
+        return _mail_code(form, intent, who)
+    refusal = admitting.admit(db.engine, who, _proof(intent), settings=settings())
+    if refusal is not None:
+        return _refuse(form, intent, refusal)
+    return _to_payment(form, intent, checkout.start(db.engine, replace(intent, origin=who.origin)))
 
 
 def _to_payment(form: GiftForm, intent: GiftIntent, started: Started) -> ResponseReturnValue:
@@ -138,8 +149,11 @@ def _settle_superseded(remote_id: str) -> bool:
     seen = gateway().observe(remote_id)
     if seen is None or seen.checkout is None or seen.checkout.state is not CheckoutState.COMPLETE:
         return False
-    with unit_of_work() as session:
-        settle(session, seen, cause="giving form", settings=settings())
+    try:
+        with unit_of_work() as session:
+            settle(session, seen, cause="giving form", settings=settings())
+    except PostingHalted:
+        log.warning("not booked yet", checkout=remote_id)  # Its own webhook is tried again.
     return True
 
 
@@ -151,8 +165,11 @@ def _ask_and_settle(remote_id: str) -> str:
         return "checking"
     if seen is not None:
         # The donor's own arrival is a hint like any webhook, so this GET may write.
-        with writing_session(db.engine) as session:
-            settle(session, seen, cause="thank-you page", settings=settings())
+        try:
+            with writing_session(db.engine) as session:
+                settle(session, seen, cause="thank-you page", settings=settings())
+        except PostingHalted:
+            return "booking" if seen.payment and seen.payment.arrived else "asked"
         wake()
     return "asked"
 
@@ -174,7 +191,7 @@ def _asks_first(form: GiftForm, intent: GiftIntent) -> ResponseReturnValue | Non
             return render_template("giving/already_partner.html", form=form, recurring=facts)
     if request.form.get("again"):
         return None
-    last = LastGift.from_cookie(request.cookies.get(LastGift.COOKIE, ""), settings())
+    last = _last_gift()
     if last is None:
         return None
     with reading_session(db.engine) as session:
@@ -227,15 +244,67 @@ def _blank_page(form: GiftForm, offers: Offers) -> str:
     )
 
 
-def _please_wait(form: GiftForm, wait: timedelta) -> ResponseReturnValue:
-    seconds = max(1, int(wait.total_seconds()))
-    form.errors["form"] = (
-        "There have been many attempts from your network. Please try again in a few minutes."
-        " Nothing was charged."
+def _visitor(intent: GiftIntent) -> Visitor:
+    last = _last_gift()
+    return visitor(
+        settings(),
+        address=request.remote_addr or "",
+        email_key=intent.address.key,
+        browser=last.browser if last else None,
+        donor_id=current_user.donor_id,
+    )
+
+
+def _proof(intent: GiftIntent) -> Proof:
+    typed = {name: request.form.get(name, "")[:200] for name in _PROVING}
+    return Proof(form_key=str(intent.key), email_key=intent.address.key, **typed)
+
+
+def _refuse(form: GiftForm, intent: GiftIntent, refusal: Refusal) -> ResponseReturnValue:
+    """Say why the form is not followed, and what the visitor can do about it."""
+    if refusal.reason is Reason.WORK:
+        if request.form.get("code_until"):
+            error = "That code is not right, or its time is over. You can have a new one."
+            return _code_page(form, request.form["code_until"][:20], error), 422
+        text = puzzle.challenge(settings(), str(intent.key), refusal.bits)
+        return render_template(
+            "giving/prove.html", form=form, kept=_kept(), challenge=text, bits=refusal.bits
+        )
+    form.errors["form"] = presenting.refusal_text(
+        refusal.wait, settings(), blocked=refusal.reason is Reason.BLOCKED
     )
     answer = make_response(_page(form), 429)
-    answer.headers["Retry-After"] = str(seconds)
+    answer.headers["Retry-After"] = str(max(1, int(refusal.wait.total_seconds())))
     return answer
+
+
+def _mail_code(form: GiftForm, intent: GiftIntent, who: Visitor) -> ResponseReturnValue:
+    """Mail a code instead of asking the browser to work, and ask for it."""
+    try:
+        with unit_of_work() as session:
+            until = mailed_code.mail(
+                session, settings(), form_key=str(intent.key), address=intent.address, visitor=who
+            )
+    except TooManyCodes:
+        error = "Enough codes were sent for now. The newest one works for a quarter of an hour."
+        return _code_page(form, request.form.get("code_until", "")[:20], error), 429
+    return _code_page(form, str(until))
+
+
+def _code_page(form: GiftForm, until: str, error: str | None = None) -> str:
+    return render_template(
+        "giving/code.html",
+        form=form,
+        kept=_kept(),
+        code_until=until,
+        minutes=int(mailed_code.GOOD_FOR.total_seconds() // 60),
+        error=error,
+    )
+
+
+def _kept() -> dict[str, str]:
+    """Return the answers to earlier questions, which go along with the form."""
+    return {name: "1" for name in ("again", "second_monthly") if request.form.get(name)}
 
 
 def _unavailable(form: GiftForm, trouble: Exception) -> ResponseReturnValue:
@@ -249,8 +318,14 @@ def _unavailable(form: GiftForm, trouble: Exception) -> ResponseReturnValue:
 def _redirect(url: str, started: Started) -> Response:
     """Redirect to the payment page, remembering in this browser which gift it is for."""
     answer = make_response(redirect(url, 303))
-    LastGift(started.reference).remember(answer, settings())
+    last = _last_gift()
+    browser = last.browser if last and last.browser else uuid4().hex
+    LastGift(started.reference, browser).remember(answer, settings())
     return answer
+
+
+def _last_gift() -> LastGift | None:
+    return LastGift.from_cookie(request.cookies.get(LastGift.COOKIE, ""), settings())
 
 
 def _today() -> date:

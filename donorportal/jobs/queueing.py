@@ -115,6 +115,18 @@ def run_again(session: Session, job_id: int) -> bool:
     return True
 
 
+def run_held_back(session: Session, error_name: str) -> None:
+    """Make every job due now that last failed with an error of this name, dead or not."""
+    session.execute(
+        sa.update(Job)
+        .where(Job.state.in_((JobState.READY, JobState.DEAD)), Job.owner.is_(None))
+        .where(Job.error.like(f"{error_name}:%"))
+        .values(state=JobState.READY, run_at=clock.now(), attempts=0, finished_at=None)
+        .execution_options(synchronize_session=False)
+    )
+    waking.mark(session)
+
+
 @cache
 def _insert(dialect: str) -> ReturningInsert[Any]:
     insert = postgresql.insert if dialect == "postgresql" else sqlite.insert

@@ -12,7 +12,7 @@ import structlog
 from sqlalchemy.orm import Session
 
 from donorportal import clock
-from donorportal.db import reading_session, writing_session
+from donorportal.db import reading_session, snapshot, writing_session
 from donorportal.jobs import waking
 from donorportal.jobs.failing import record_failure
 from donorportal.jobs.leases import Renewal
@@ -69,6 +69,12 @@ class Run:
         """Open a short session that can only read."""
         with reading_session(self._engine) as session:
             yield session
+
+    @contextmanager
+    def snapshot(self) -> Iterator[sa.Connection]:
+        """Open a connection that sees one moment for as long as it reads; see ``db.snapshot``."""
+        with snapshot(self._engine) as connection:
+            yield connection
 
     @contextmanager
     def noting(self) -> Iterator[Session]:

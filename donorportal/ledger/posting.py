@@ -9,8 +9,15 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from donorportal import clock
-from donorportal.ledger.models import Entry, Posting
+from donorportal.ledger.halting import PostingHalted
+from donorportal.ledger.models import Entry, LedgerHalt, Posting
 from donorportal.money import Money
+
+# Both questions in one round trip: whether the source is posted, and whether posting is halted.
+_STANDING = sa.select(
+    sa.exists().where(Entry.source == sa.bindparam("this_source")),
+    sa.exists().where(LedgerHalt.standing.is_(True)),
+)
 
 
 class EntryRefused(Exception):  # noqa: N818 - named for what happened
@@ -40,12 +47,15 @@ def post(
 
     Raises:
         EntryRefused: The lines do not sum to zero in each currency, or there are none.
+        PostingHalted: The books were found to be wrong; it can be posted later.
 
     """
     _refuse_unbalanced(source, lines)
-    known = session.scalar(sa.select(Entry.id).where(Entry.source == source))
-    if known is not None:
+    known, halted = session.execute(_STANDING, {"this_source": source}).one()
+    if known:
         return False
+    if halted:
+        raise PostingHalted(source)
     entry_id = _next_id(session)
     session.execute(
         sa.insert(Posting),

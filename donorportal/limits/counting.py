@@ -1,7 +1,6 @@
 """Counting attempts: one atomic statement each, in the database that all processes share."""
 
 import ipaddress
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -11,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from donorportal import clock
-from donorportal.db import UtcDateTime, run_alone
+from donorportal.db import UtcDateTime, run_alone, upsert
 from donorportal.limits.models import RateCount
 
 
@@ -27,21 +26,50 @@ class Limit:
 def attempt(session: Session, key: str, *, limit: int, window: timedelta) -> bool:
     """Count one attempt under *key* and say whether it is within *limit* for this *window*."""
     one = Limit(key, limit, window)
-    statement, values = _counting(one)
-    rows = session.connection().execute(statement, values)
-    return _slowest(map(tuple, rows), one) is None
+    return slowest(counted(session, one), one) is None
 
 
-def exceeded(engine: sa.Engine, *limits: Limit) -> Limit | None:
-    """Count one attempt under each limit; return the slowest one to recover that is exceeded.
+def slowest(counts: dict[str, int], *limits: Limit) -> Limit | None:
+    """Return the limit that *counts* exceed and that takes longest to recover, if any."""
+    over = [limit for limit in limits if counts[limit.key] > limit.most]
+    return max(over, key=lambda limit: limit.window, default=None)
+
+
+def counted(session: Session, *limits: Limit) -> dict[str, int]:
+    """Count one attempt under each limit; return how many there are by key, this one included.
 
     Windows are fixed: the count starts anew at each multiple of the window. Refused attempts
     count too, so that hammering does not open the door. All rows are touched in one statement
-    and in one order, so that two requests never wait for each other in a circle. That statement
-    is a transaction of its own: an attempt counts whatever becomes of it, and requests that share
-    a row wait for nothing but the counting.
+    and in one order, so that two requests never wait for each other in a circle.
     """
-    return _slowest(run_alone(engine, *_counting(*limits)), *limits)
+    rows = session.connection().execute(*_counting(*limits))
+    return {key: count for key, count in rows}  # noqa: C416 - rows are no pairs
+
+
+def counted_alone(engine: sa.Engine, *limits: Limit) -> dict[str, int]:
+    """Do the same in a transaction of its own.
+
+    The attempt counts whatever becomes of it, and requests that share a row wait for nothing but
+    the counting.
+    """
+    rows = run_alone(engine, *_counting(*limits))
+    return {key: count for key, count in rows}  # noqa: C416 - the same
+
+
+def take_back(session: Session, limit: Limit) -> None:
+    """Undo one count of this window: what was refused for another reason does not count here."""
+    session.connection().execute(
+        sa.update(RateCount)
+        .where(RateCount.key == limit.key, RateCount.window_start == _window_start(limit.window))
+        .values(count=RateCount.count - 1)
+    )
+
+
+def spend(session: Session, key: str, *, expires_at: datetime) -> bool:
+    """Use up what is good once until *expires_at*; False if somebody has used it before."""
+    row = {"key": key, "window_start": expires_at, "count": 1}
+    spent = upsert(session, RateCount).on_conflict_do_nothing().returning(sa.literal(1))
+    return session.connection().execute(spent, row).first() is not None
 
 
 def _counting(*limits: Limit) -> tuple[sa.TextClause, dict[str, Any]]:
@@ -50,12 +78,6 @@ def _counting(*limits: Limit) -> tuple[sa.TextClause, dict[str, Any]]:
     values: dict[str, Any] = {f"key_{n}": key for n, (key, _) in enumerate(starts)}
     values.update({f"start_{n}": start for n, (_, start) in enumerate(starts)})
     return _count(len(starts)), values
-
-
-def _slowest(counted: Iterable[tuple[Any, ...]], *limits: Limit) -> Limit | None:
-    counts: dict[str, int] = {key: count for key, count in counted}  # noqa: C416 - rows are no pairs
-    over = [limit for limit in limits if counts[limit.key] > limit.most]
-    return max(over, key=lambda limit: limit.window, default=None)
 
 
 @lru_cache
@@ -87,8 +109,8 @@ def forget_old(session: Session, *, older_than: timedelta) -> int:
     return int(deleted.rowcount)  # type: ignore[attr-defined]
 
 
-def network_of(address: str) -> str:
-    """Return the network an address belongs to: /24 of IPv4, /56 of IPv6.
+def network_of(address: str, v6_bits: int = 56) -> str:
+    """Return the network an address belongs to: /24 of IPv4, /56 or as asked of IPv6.
 
     A provider hands one household or one attacker that many addresses, so limits by single
     address alone would not hold.
@@ -97,7 +119,7 @@ def network_of(address: str) -> str:
         parsed = ipaddress.ip_address(address)
     except ValueError:
         return "unknown"
-    prefix = 24 if parsed.version == 4 else 56  # noqa: PLR2004 - the version of the protocol
+    prefix = 24 if parsed.version == 4 else v6_bits  # noqa: PLR2004 - the version of the protocol
     return str(ipaddress.ip_network(f"{parsed}/{prefix}", strict=False))
 
 

@@ -7,6 +7,17 @@ from typing import Protocol
 from uuid import UUID
 
 from donorportal.money import Money
+from donorportal.payments.listing import ListingGateway
+from donorportal.payments.monthly import Card, CardSetUp, MonthlyGateway
+from donorportal.payments.payouts import PayoutsGateway, RemotePayout
+from donorportal.payments.returns import (
+    Dispute,
+    DisputeKind,
+    FraudWarning,
+    Movement,
+    Returned,
+    ReturnsGateway,
+)
 
 API_VERSION = "2026-10-28.endive"
 """The version of Stripe's API whose words are translated here."""
@@ -54,6 +65,8 @@ class CheckoutRequest:
     cancel_url: str
     locale: str
     expires_at: datetime
+    methods: tuple[str, ...] = ("card",)
+    """How it can be paid, in Stripe's words."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,18 +103,6 @@ class Checkout:
     livemode: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Returned:
-    """Money of a payment that went back to the donor."""
-
-    remote_id: str
-    amount: Money
-    reason: str | None
-    created_at: datetime
-    fee: "Fee | None"
-    """What our balance paid for it, gross negative; None while that is not known."""
-
-
 class PaymentState(StrEnum):
     """Where a payment stands."""
 
@@ -112,16 +113,6 @@ class PaymentState(StrEnum):
     """Nothing has been taken: waiting for the donor, or the last try was declined."""
     CANCELED = "canceled"
     UNKNOWN = "unknown"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fee:
-    """What the payment service kept, and what it credited to our balance."""
-
-    transaction_id: str
-    fee: Money
-    gross: Money
-    """In the currency of our balance, which may differ from the gift's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,12 +128,22 @@ class Payment:
     charged_at: datetime | None
     card_brand: str | None
     card_last4: str | None
+    card: Card | None
+    """As it was when it was tried; None for what is no card."""
     failure: str | None
-    fee: Fee | None
+    fee: Movement | None
+    """What the payment service credited and what it kept, once it says so."""
     refunds: tuple[Returned, ...]
-    """Those that succeeded."""
+    """Those that were looked at: all, or none where no money has gone back."""
+    disputes: tuple[Dispute, ...]
     customer_id: str | None
     livemode: bool
+
+    @property
+    def arrived(self) -> bool:
+        """Whether the money was there, even if the bank took it back afterwards."""
+        returned = any(one.kind is DisputeKind.BANK_RETURN for one in self.disputes)
+        return self.state is PaymentState.SUCCEEDED or returned
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,11 +152,22 @@ class Invoice:
 
     remote_id: str
     paid: bool
+    drawn_up_at: datetime
+    left_out: bool
+    """It was made void before anybody was asked to pay: the month fell into a pause."""
     remote_state: str
     amount: Money
     subscription_id: str | None
     reference: str | None
     payment_id: str | None
+    due: Money
+    tries: int
+    next_try_at: datetime | None
+    """None with retries to come: the service has not chosen the time yet."""
+    is_retried: bool
+    """Whether the service goes on trying by itself."""
+    pay_url: str | None
+    """A page of the service on which the donor can pay it by hand."""
     livemode: bool
 
 
@@ -166,15 +178,32 @@ class Subscription:
     remote_id: str
     remote_state: str
     paused: bool
+    resumes_at: datetime | None
+    """When a pause ends by itself."""
     amount: Money | None
     reference: str | None
     next_at: datetime | None
     ended_at: datetime | None
     started_at: datetime
     customer_id: str | None
-    card_brand: str | None
-    card_last4: str | None
+    payment_method_id: str | None
+    card: Card | None
+    latest_invoice_id: str | None
+    gave_up: bool
+    """It ended because no charge went through to the end."""
     livemode: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeclinedCharge:
+    """A charge that a bank said no to, however the payment went on after it."""
+
+    charge_id: str
+    at: datetime
+    reason: str | None
+    card: str | None
+    """The same for every payment with one card, and says nothing about its number."""
+    email: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -189,6 +218,12 @@ class Observation:
     subscription: Subscription | None = None
     invoice: Invoice | None = None
     payment: Payment | None = None
+    declined: DeclinedCharge | None = None
+    warning: FraudWarning | None = None
+    payout: RemotePayout | None = None
+    saved_card: Card | None = None
+    """A card that somebody gives with, looked at for its own sake."""
+    set_up: CardSetUp | None = None
 
     @property
     def reference(self) -> UUID | None:
@@ -243,6 +278,22 @@ class SignatureRefused(Exception):  # noqa: N818 - the same
 class Gateway(Protocol):
     """The payment service."""
 
+    @property
+    def monthly(self) -> MonthlyGateway:
+        """What monthly gifts are asked to do."""
+
+    @property
+    def returns(self) -> ReturnsGateway:
+        """Money that goes back."""
+
+    @property
+    def payouts(self) -> PayoutsGateway:
+        """What is paid out to the bank."""
+
+    @property
+    def listing(self) -> ListingGateway:
+        """Everything there is, page by page."""
+
     def open_checkout(self, request: CheckoutRequest, *, key: str) -> OpenPage:
         """Open a page to pay on; the same *key* gives the same page.
 
@@ -254,25 +305,6 @@ class Gateway(Protocol):
 
     def expire_checkout(self, remote_id: str) -> None:
         """Close a page that nobody has paid on; closing it again changes nothing.
-
-        Raises:
-            GatewayUnavailable: No definite answer.
-
-        """
-
-    def change_amount(self, subscription_id: str, amount: Money, *, key: str) -> None:
-        """Let a monthly gift charge *amount* from its next charge on; nothing is charged now.
-
-        Raises:
-            GatewayUnavailable: No definite answer.
-            GatewayRejected: It has ended, or is in another currency.
-
-        """
-
-    def end_subscription(self, subscription_id: str) -> None:
-        """Let a monthly gift charge nothing more, open charges included.
-
-        Ending what has ended changes nothing, so that no key is needed.
 
         Raises:
             GatewayUnavailable: No definite answer.

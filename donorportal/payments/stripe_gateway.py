@@ -6,53 +6,50 @@ Errors are told apart by class and code, never by text.
 
 import json
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from dataclasses import replace
 from email.utils import parsedate_to_datetime
 from typing import Any, cast
 
 import stripe
 
-from donorportal.money import AmountRefused, Money
 from donorportal.payments.gateway import (
     API_VERSION,
     Checkout,
     CheckoutRequest,
     Endpoint,
-    GatewayFailed,
     GatewayRejected,
-    GatewayUnavailable,
     Observation,
     OpenPage,
     Payment,
-    PaymentDeclined,
     ReceivedEvent,
     SetUp,
     SignatureRefused,
     Subscription,
 )
 from donorportal.payments.pooled_client import PooledClient
+from donorportal.payments.stripe_calls import translated
+from donorportal.payments.stripe_listing import StripeListing
+from donorportal.payments.stripe_monthly import StripeMonthly
 from donorportal.payments.stripe_objects import (
+    card_from,
+    card_set_up_from,
     checkout_from,
+    declined_from,
     id_of,
     invoice_from,
     payment_from,
-    returned_from,
     subscription_from,
 )
-from donorportal.payments.stripe_params import (
-    EVERY_MONTH,
-    PRODUCT_MONTHLY,
-    PRODUCT_ONCE,
-    checkout_params,
-    price_of,
-)
+from donorportal.payments.stripe_params import PRODUCT_MONTHLY, PRODUCT_ONCE, checkout_params
+from donorportal.payments.stripe_payouts import PAYOUT_EVENTS, StripePayouts
+from donorportal.payments.stripe_returns import REFUND_EVENTS, StripeReturns
 
 # How long ago, or ahead, an event may have been signed. Stripe's SDK only looks back.
 _TOLERANCE_SECONDS = 300
-# HTTP's numbers for what Stripe answers.
-_CONFLICT = 409
-_SERVER_ERROR = 500
+_CHARGE_EXPANDED = [
+    "latest_charge.balance_transaction",
+    "latest_charge.failure_balance_transaction",
+]
 # Subscribing to these is enough: every one names an object from which the rest is read.
 EVENT_TYPES: tuple[Any, ...] = (
     "checkout.session.completed",
@@ -62,15 +59,24 @@ EVENT_TYPES: tuple[Any, ...] = (
     "payment_intent.succeeded",
     "payment_intent.processing",
     "payment_intent.payment_failed",
+    "charge.failed",
     "charge.updated",
     "charge.refunded",
     "invoice.paid",
+    "invoice.payment_action_required",
     "invoice.payment_failed",
+    "invoice.updated",
+    "invoice.voided",
+    "setup_intent.succeeded",
     "customer.subscription.created",
     "customer.subscription.updated",
     "customer.subscription.deleted",
     "customer.subscription.paused",
     "customer.subscription.resumed",
+    "payment_method.automatically_updated",
+    "payment_method.updated",
+    *REFUND_EVENTS,
+    *PAYOUT_EVENTS,
 )
 
 
@@ -94,6 +100,10 @@ class StripeGateway:
             max_network_retries=2,
             http_client=http_client or PooledClient(),
         )
+        self.monthly = StripeMonthly(self._client)
+        self.returns = StripeReturns(self._client)
+        self.payouts = StripePayouts(self._client)
+        self.listing = StripeListing(self._client)
 
     def open_checkout(self, request: CheckoutRequest, *, key: str) -> OpenPage:
         """Open a hosted page; see ``Gateway.open_checkout``.
@@ -101,7 +111,7 @@ class StripeGateway:
         A donor is waiting, and building the SDK's object of some seventy fields to read two of
         them would take longer than all the rest of the answer.
         """
-        with _translated():
+        with translated():
             answer = self._client.raw_request(
                 "post", "/v1/checkout/sessions", idempotency_key=key, **checkout_params(request)
             )
@@ -110,35 +120,11 @@ class StripeGateway:
     def expire_checkout(self, remote_id: str) -> None:
         """Close a hosted page; see ``Gateway.expire_checkout``."""
         try:
-            with _translated():
+            with translated():
                 self._client.v1.checkout.sessions.expire(remote_id)
         except GatewayRejected:
             # Stripe refuses to expire what is no longer open, which is what we wanted.
             return
-
-    def change_amount(self, subscription_id: str, amount: Money, *, key: str) -> None:
-        """Change what the next charges are; see ``Gateway.change_amount``."""
-        with _translated():
-            subscription = self._client.v1.subscriptions.retrieve(subscription_id)
-            price: Any = price_of(amount, PRODUCT_MONTHLY) | EVERY_MONTH
-            item: Any = {"id": subscription["items"].data[0].id, "price_data": price, "quantity": 1}
-            self._client.v1.subscriptions.update(
-                subscription_id,
-                {"items": [item], "proration_behavior": "none"},
-                {"idempotency_key": key},
-            )
-
-    def end_subscription(self, subscription_id: str) -> None:
-        """Cancel now and void what is still open; see ``Gateway.end_subscription``."""
-        with _translated():
-            with _unless_gone():
-                self._client.v1.subscriptions.cancel(subscription_id)
-            unpaid = self._client.v1.invoices.list(
-                {"subscription": subscription_id, "status": "open", "limit": 100}
-            )
-            for invoice in unpaid.data:
-                with _unless_gone():
-                    self._client.v1.invoices.void_invoice(str(invoice.id))
 
     def observe(self, object_id: str) -> Observation | None:
         """Read an object and what hangs together with it; see ``Gateway.observe``."""
@@ -149,10 +135,18 @@ class StripeGateway:
             "py": self._observe_charge,
             "in": self._observe_invoice,
             "sub": self._observe_subscription,
+            "seti": self._observe_set_up,
+            "pm": self._observe_card,
+            "re": self._observe_refund,
+            "pyr": self._observe_refund,
+            "dp": self._observe_dispute,
+            "du": self._observe_dispute,
+            "issfr": self._observe_warning,
+            "po": self._observe_payout,
         }.get(object_id.partition("_")[0])
         if read is None:
             return None
-        with _translated():
+        with translated():
             try:
                 return read(object_id)
             except stripe.InvalidRequestError as error:
@@ -192,7 +186,7 @@ class StripeGateway:
             GatewayRejected: Stripe refused, for example for a wrong key.
 
         """
-        with _translated():
+        with translated():
             self._ensure_product(PRODUCT_ONCE, f"Gift to {organisation}")
             self._ensure_product(PRODUCT_MONTHLY, f"Monthly gift to {organisation}")
             endpoint = self._client.v1.webhook_endpoints.create(
@@ -212,7 +206,7 @@ class StripeGateway:
             GatewayRejected: Stripe refused, for example for a wrong key.
 
         """
-        with _translated():
+        with translated():
             listed = self._client.v1.webhook_endpoints.list({"limit": 100})
             ahead_seconds = _ahead_seconds(listed)
             products = (PRODUCT_ONCE, PRODUCT_MONTHLY)
@@ -237,8 +231,12 @@ class StripeGateway:
             if error.code != "resource_already_exists":
                 raise
 
-    def _observe_checkout(self, remote_id: str) -> Observation:
-        checkout = checkout_from(self._client.v1.checkout.sessions.retrieve(remote_id))
+    def _observe_checkout(self, remote_id: str) -> Observation | None:
+        session = self._client.v1.checkout.sessions.retrieve(remote_id)
+        if session.mode == "setup":
+            set_up_id = id_of(session.setup_intent)
+            return self._observe_set_up(set_up_id) if set_up_id else None
+        checkout = checkout_from(session)
         if checkout.invoice_id:
             return _with(self._observe_invoice(checkout.invoice_id), checkout=checkout)
         if checkout.payment_id:
@@ -247,11 +245,29 @@ class StripeGateway:
         return Observation(checkout=checkout)
 
     def _observe_charge(self, remote_id: str) -> Observation | None:
-        payment_id = id_of(self._client.v1.charges.retrieve(remote_id).payment_intent)
+        charge = self._client.v1.charges.retrieve(remote_id)
+        payment_id = id_of(charge.payment_intent)
+        if payment_id is None:
+            return None
+        return replace(self._observe_payment(payment_id), declined=declined_from(charge))
+
+    def _observe_refund(self, remote_id: str) -> Observation | None:
+        payment_id = self.returns.payment_of_refund(remote_id)
+        # A charge forgets the refunds that failed, so they are looked for whatever it says.
+        return self._observe_payment(payment_id, refunded=True) if payment_id else None
+
+    def _observe_dispute(self, remote_id: str) -> Observation | None:
+        payment_id = self.returns.payment_of_dispute(remote_id)
         return self._observe_payment(payment_id) if payment_id else None
 
-    def _observe_payment(self, remote_id: str) -> Observation:
-        payment = self._payment(remote_id)
+    def _observe_warning(self, remote_id: str) -> Observation | None:
+        warning, payment_id = self.returns.warning(remote_id)
+        if payment_id is None:
+            return None
+        return replace(self._observe_payment(payment_id), warning=warning)
+
+    def _observe_payment(self, remote_id: str, *, refunded: bool = False) -> Observation:
+        payment = self._payment(remote_id, refunded=refunded)
         if payment.reference:
             return Observation(payment=payment)
         found = self._client.v1.invoice_payments.list(
@@ -276,6 +292,17 @@ class StripeGateway:
     def _observe_subscription(self, remote_id: str) -> Observation:
         return Observation(subscription=self._subscription(remote_id))
 
+    def _observe_set_up(self, remote_id: str) -> Observation:
+        intent = self._client.v1.setup_intents.retrieve(remote_id)
+        return Observation(set_up=card_set_up_from(intent))
+
+    def _observe_card(self, remote_id: str) -> Observation | None:
+        card = card_from(self._client.v1.payment_methods.retrieve(remote_id))
+        return Observation(saved_card=card) if card else None
+
+    def _observe_payout(self, remote_id: str) -> Observation:
+        return Observation(payout=self.payouts.payout(remote_id))
+
     def _payment_of(self, invoice_id: str) -> str | None:
         """Return the payment that paid an invoice, or else the last one that was tried."""
         lines = self._client.v1.invoice_payments.list({"invoice": invoice_id}).data
@@ -284,19 +311,16 @@ class StripeGateway:
         chosen = (paid or lines)[:1]
         return id_of(chosen[0].payment.payment_intent) if chosen else None
 
-    def _payment(self, remote_id: str) -> Payment:
-        intent = self._client.v1.payment_intents.retrieve(
-            remote_id, {"expand": ["latest_charge.balance_transaction"]}
-        )
+    def _payment(self, remote_id: str, *, refunded: bool = False) -> Payment:
+        intent = self._client.v1.payment_intents.retrieve(remote_id, {"expand": _CHARGE_EXPANDED})
         charge = intent.latest_charge
-        if not isinstance(charge, stripe.Charge) or not charge.amount_refunded:
-            return payment_from(intent, ())
-        refunds = self._client.v1.refunds.list(
-            {"payment_intent": remote_id, "limit": 100, "expand": ["data.balance_transaction"]}
-        )
+        if not isinstance(charge, stripe.Charge):
+            return payment_from(intent, (), ())
+        refunded = refunded or charge.amount_refunded > 0
         return payment_from(
             intent,
-            tuple(returned_from(refund) for refund in refunds.data if refund.status == "succeeded"),
+            self.returns.refunds_of(remote_id) if refunded else (),
+            self.returns.disputes_of(charge),
         )
 
     def _subscription(self, remote_id: str) -> Subscription:
@@ -323,12 +347,7 @@ def _ahead_seconds(answer: Any) -> float:
 
 
 def _with(observed: Observation, *, checkout: Checkout) -> Observation:
-    return Observation(
-        checkout=checkout,
-        subscription=observed.subscription,
-        invoice=observed.invoice,
-        payment=observed.payment,
-    )
+    return replace(observed, checkout=checkout)
 
 
 def _signed(payload: bytes, signature: str, secret: str) -> bool:
@@ -343,38 +362,3 @@ def _refuse_future(signature: str) -> None:
     signed_at = next(part[2:] for part in signature.split(",") if part.startswith("t="))
     if int(signed_at) > time.time() + _TOLERANCE_SECONDS:
         raise SignatureRefused("signed in the future")
-
-
-@contextmanager
-def _translated() -> Iterator[None]:
-    """Turn the SDK's errors into ours."""
-    try:
-        yield
-    except AmountRefused as error:
-        raise GatewayRejected("in a currency that we do not know") from error
-    except stripe.CardError as error:
-        code = getattr(error.error, "decline_code", None) or error.code or "declined"
-        raise PaymentDeclined(code) from error
-    except (stripe.APIConnectionError, stripe.RateLimitError) as error:
-        raise GatewayUnavailable(type(error).__name__) from error
-    except stripe.InvalidRequestError as error:
-        raise GatewayRejected(f"{error.code or 'invalid_request'}: {error.param}") from error
-    except stripe.StripeError as error:
-        raise _of_status(error.http_status or _SERVER_ERROR, type(error).__name__) from error
-
-
-def _of_status(status: int, name: str) -> Exception:
-    if status == _CONFLICT:
-        return GatewayUnavailable(f"{name} {status}")
-    if status >= _SERVER_ERROR:
-        return GatewayFailed(f"{name} {status}")
-    return GatewayRejected(f"{name} {status}")
-
-
-@contextmanager
-def _unless_gone() -> Iterator[None]:
-    """Pass over a refusal to end what has ended already; what is true is asked afterwards."""
-    try:
-        yield
-    except stripe.InvalidRequestError:
-        return

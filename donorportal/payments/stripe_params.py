@@ -27,7 +27,7 @@ def checkout_params(request: CheckoutRequest) -> dict[str, Any]:
         "cancel_url": request.cancel_url,
         "expires_at": int(request.expires_at.timestamp()),
         "adaptive_pricing": {"enabled": False},
-        "allowed_payment_method_types": ["card"],
+        "allowed_payment_method_types": list(request.methods),
     }
     if request.monthly:
         metadata = {"recurring_gift": request.reference}

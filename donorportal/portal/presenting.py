@@ -12,10 +12,9 @@ from babel.dates import format_date
 
 from donorportal.clock import local_date
 from donorportal.config import Organisation
-from donorportal.giving.changing import Changeable
 from donorportal.giving.history import ComingGift, MonthlyGift, PastGift, YearTotal
 from donorportal.giving.models import RecurringStatus
-from donorportal.money import Money, currency
+from donorportal.money import Money
 
 RECEIVED = "Received"
 ON_ITS_WAY = "On its way"
@@ -71,35 +70,6 @@ class MonthlyCard:
     last4: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class ChangeCard:
-    """One monthly gift before a change.
-
-    Attributes:
-        fee_cover_text: The part of the amount that covers the card fee, if there is one.
-        is_unpaid: The bank did not pay the last charge, which is still asked for.
-
-    """
-
-    id: int
-    amount_text: str
-    fee_cover_text: str | None
-    next_on: str | None
-    designation_name: str
-    last4: str | None
-    is_unpaid: bool
-
-
-@dataclass(frozen=True, slots=True)
-class EndedGift:
-    """One monthly gift that is over."""
-
-    id: int
-    amount_text: str
-    designation_name: str
-    ended_on: str | None
-
-
 def gift_rows(
     coming: Iterable[ComingGift], past: Iterable[PastGift], organisation: Organisation
 ) -> list[GiftRow]:
@@ -120,7 +90,7 @@ def gift_rows(
             _day(gift.given_on, locale),
             gift.designation_name,
             _kind(gift.is_monthly),
-            _refund_text(gift, locale) if gift.refunded_minor else RECEIVED,
+            _status_text(gift, locale),
             gift.receipt_number,
             _exact(gift.amount_minor, gift.currency, locale),
         )
@@ -187,49 +157,6 @@ def monthly_cards(monthly: Iterable[MonthlyGift], locale: str) -> list[MonthlyCa
     ]
 
 
-def change_card(gift: Changeable, locale: str) -> ChangeCard:
-    """Present one monthly gift that is about to be changed."""
-    return ChangeCard(
-        id=gift.row_id,
-        amount_text=gift.amount.text(locale),
-        fee_cover_text=gift.fee_cover.text(locale) if gift.fee_cover.minor else None,
-        next_on=_next_charge(gift.next_on, gift.status, locale),
-        designation_name=gift.designation_name,
-        last4=gift.card_last4,
-        is_unpaid=gift.status == RecurringStatus.PAST_DUE,
-    )
-
-
-def ended_gifts(ended: Iterable[Changeable], locale: str) -> list[EndedGift]:
-    """Present the monthly gifts that are over."""
-    return [
-        EndedGift(
-            id=gift.row_id,
-            amount_text=gift.amount.text(locale),
-            designation_name=gift.designation_name,
-            ended_on=_long_day(gift.ended_on, locale) if gift.ended_on else None,
-        )
-        for gift in ended
-    ]
-
-
-def limits_note(code: str, locale: str) -> str:
-    """Say which amounts can be charged."""
-    kind = currency(code)
-    least, most = Money(kind.minimum, code), Money(kind.maximum, code)
-    return f"In {code}, between {least.text(locale)} and {most.text(locale)}."
-
-
-def warnings_of(monthly: Iterable[MonthlyGift], locale: str) -> list[str]:
-    """Say what is wrong, what it means for the money, and what happens next."""
-    return [
-        f"Your bank did not pay your monthly gift of {gift.amount.text(locale)}."
-        " Nothing was charged. We ask your bank again over the next days."
-        for gift in monthly
-        if gift.status == RecurringStatus.PAST_DUE
-    ]
-
-
 def _next_charge(day: date | None, status: RecurringStatus, locale: str) -> str | None:
     return _long_day(day, locale) if day is not None and status in _CHARGED_AGAIN else None
 
@@ -238,10 +165,20 @@ def _kind(is_monthly: bool) -> str:
     return "Monthly" if is_monthly else "Once"
 
 
-def _refund_text(gift: PastGift, locale: str) -> str:
-    if gift.refunded_minor == gift.amount_minor:
-        return "Refunded"
-    return f"Refunded {gift.refunded.text(locale)} of {gift.amount.text(locale)}"
+def _status_text(gift: PastGift, locale: str) -> str:
+    went_back = {
+        "Refunded": gift.refunded,
+        "Taken back by your bank:": gift.lost,
+        "Disputed by your bank:": gift.disputed,
+    }
+    texts = [
+        words.rstrip(":")
+        if amount == gift.amount
+        else f"{words} {amount.text(locale)} of {gift.amount.text(locale)}"
+        for words, amount in went_back.items()
+        if amount.minor
+    ]
+    return ", ".join(texts) or RECEIVED
 
 
 # Formatting takes longer than reading the gift does, and days and amounts repeat.

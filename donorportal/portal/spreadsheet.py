@@ -4,37 +4,23 @@ Dates and amounts are written for machines (2026-11-22, 30.50), because a spread
 in every language. The text begins with a byte order mark: without one Excel misreads accents.
 """
 
-import csv
-from collections.abc import Iterable, Iterator
-from io import StringIO
+from collections.abc import Iterable, Iterator, Sequence
 
 from donorportal.giving.history import PastGift
+from donorportal.spreadsheet import BYTE_ORDER_MARK, pieces, plain_cell
 
-_BYTE_ORDER_MARK = "\ufeff"
-_COLUMNS = ("Date", "Kind", "Designation", "Amount", "Refunded", "Currency", "Receipt")
-# A spreadsheet takes a cell that begins with one of these for a formula.
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\0")
-_CHUNK_CHARACTERS = 16_384
+_COLUMNS = ("Date", "Kind", "Designation", "Amount", "Refunded", "Lost", "Currency", "Receipt")
 
 
 def lines(gifts: Iterable[PastGift]) -> Iterator[str]:
     """Write the table piece by piece, so that its length costs no memory."""
-    buffer = StringIO()
-    buffer.write(_BYTE_ORDER_MARK)
-    table = csv.writer(buffer)
-    table.writerow(_COLUMNS)
+    return pieces(_rows(gifts), start=BYTE_ORDER_MARK)
+
+
+def _rows(gifts: Iterable[PastGift]) -> Iterator[Sequence[str]]:
+    yield _COLUMNS
     for gift in gifts:
-        table.writerow(_cells(gift))
-        if buffer.tell() > _CHUNK_CHARACTERS:
-            yield buffer.getvalue()
-            buffer.seek(0)
-            buffer.truncate()
-    yield buffer.getvalue()
-
-
-def plain_cell(text: str) -> str:
-    """Return *text* so that no spreadsheet runs it: an apostrophe in front keeps it a text."""
-    return f"'{text}" if text.startswith(_FORMULA_STARTS) else text
+        yield _cells(gift)
 
 
 def _cells(gift: PastGift) -> tuple[str, ...]:
@@ -44,6 +30,7 @@ def _cells(gift: PastGift) -> tuple[str, ...]:
         plain_cell(gift.designation_name),
         str(gift.amount.decimal),
         str(gift.refunded.decimal),
+        str(gift.lost.decimal),
         gift.currency,
         plain_cell(gift.receipt_number or ""),
     )

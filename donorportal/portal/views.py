@@ -1,37 +1,34 @@
-"""A donor's own pages: the overview, the giving history, the monthly gift."""
+"""A donor's own pages: the overview and the giving history."""
 
 import re
 from functools import partial
-from uuid import UUID, uuid4
 
 import sqlalchemy as sa
-import structlog
-from flask import Blueprint, Response, abort, redirect, render_template, request, url_for
-from flask.typing import ResponseReturnValue
+from flask import Blueprint, Response, abort, render_template, request, url_for
 from flask_login import current_user
 
 from donorportal.clock import local_date, now
-from donorportal.current import gateway, settings
-from donorportal.db import db, reading_session, unit_of_work
+from donorportal.current import settings
+from donorportal.db import db, reading_session
 from donorportal.donors.models import Donor
-from donorportal.giving import changing, history
-from donorportal.giving.changing import Changeable
+from donorportal.giving import history
 from donorportal.giving.history import Cursor
-from donorportal.money import AmountRefused, Money, parse_amount
-from donorportal.payments.gateway import GatewayRejected, GatewayUnavailable
+from donorportal.giving.recovery import standing
 from donorportal.portal import presenting, spreadsheet
+from donorportal.portal.partner.views import bp as partner
+from donorportal.portal.recovery.presenting import charge_card
+from donorportal.portal.recovery.views import bp as recovery
 
 bp = Blueprint("portal", __name__, url_prefix="/portal")
-log = structlog.get_logger()
+bp.register_blueprint(partner)
+bp.register_blueprint(recovery)
 
 _PAGES = (
     ("portal.overview", "Overview"),
     ("portal.gifts", "Gifts"),
-    ("portal.partner", "Monthly gift"),
+    ("portal.partner.show", "Monthly gift"),
 )
 _RECENT = 5
-_LARGEST_ID = 2**63 - 1
-_LONGEST_AMOUNT = 100
 
 
 @bp.after_request
@@ -46,10 +43,16 @@ def navigation() -> dict[str, object]:
     """Give every page of the portal its links."""
     return {
         "nav": [
-            {"name": name, "url": url_for(endpoint), "current": request.endpoint == endpoint}
+            {"name": name, "url": url_for(endpoint), "current": _is_in(endpoint)}
             for endpoint, name in _PAGES
         ]
     }
+
+
+def _is_in(entrance: str) -> bool:
+    """Say whether this page is an entrance, or belongs to the room behind it."""
+    room = entrance.rpartition(".")[0]
+    return request.endpoint == entrance or (room != bp.name and request.blueprint == room)
 
 
 @bp.get("/")
@@ -72,7 +75,9 @@ def overview() -> str:
         by_year=presenting.bars_by_year(summary.totals, locale),
         recurring=presenting.monthly_cards(monthly, locale),
         recent=presenting.gift_rows(coming, latest, organisation)[:_RECENT],
-        attention=presenting.warnings_of(monthly, locale),
+        failed_charges=[
+            charge_card(charge, organisation) for charge in standing.open_of(session, donor_id)
+        ],
     )
 
 
@@ -105,119 +110,6 @@ def gifts_csv() -> Response:
     name = f"gifts-{year}.csv" if year else "gifts.csv"
     response.headers["Content-Disposition"] = f'attachment; filename="{name}"'
     return response
-
-
-@bp.get("/partner")
-def partner() -> str:
-    """Show the monthly gifts, and what can be done with each."""
-    session, donor_id, locale = db.session(), _donor_id(), settings().organisation.locale
-    monthly = history.recurring_of(session, donor_id)
-    ended = changing.ended_of(session, donor_id, settings())
-    return render_template(
-        "portal/partner.html",
-        recurring=presenting.monthly_cards(monthly, locale),
-        ended=presenting.ended_gifts(ended, locale),
-        attention=presenting.warnings_of(monthly, locale),
-        changed=request.args.get("changed", type=int),
-        stopped=request.args.get("stopped", type=int),
-    )
-
-
-@bp.route("/partner/<int:recurring_gift_id>/amount", methods=["GET", "POST"])
-def partner_amount(recurring_gift_id: int) -> ResponseReturnValue:
-    """Show what another amount would change, and change it once that is confirmed."""
-    gift, locale = _own(recurring_gift_id), settings().organisation.locale
-    if gift.has_ended:
-        return redirect(url_for("portal.partner", stopped=gift.row_id), 303)
-    confirmed = request.method == "POST"
-    typed = (request.form if confirmed else request.args).get("amount")
-    if typed is None and not confirmed:
-        return _amount_page(gift)
-    typed = (typed or "")[:_LONGEST_AMOUNT]
-    try:
-        amount = parse_amount(typed, gift.amount.currency, locale)
-    except AmountRefused as refused:
-        return _amount_page(gift, typed=typed, error=str(refused)), 422
-    if confirmed:
-        return _change_amount(gift, amount, typed)
-    if amount == gift.amount:
-        error = f"Your monthly gift is {amount.text(locale)} already."
-        return _amount_page(gift, typed=typed, error=error), 422
-    return _amount_page(gift, typed=typed, amount=amount)
-
-
-@bp.route("/partner/<int:recurring_gift_id>/end", methods=["GET", "POST"])
-def partner_end(recurring_gift_id: int) -> ResponseReturnValue:
-    """Say what stopping means for the money, and stop."""
-    gift = _own(recurring_gift_id)
-    if gift.has_ended:
-        return redirect(url_for("portal.partner", stopped=gift.row_id), 303)
-    if request.method != "POST":
-        card = presenting.change_card(gift, settings().organisation.locale)
-        return render_template("portal/partner_end.html", gift=card)
-    try:
-        seen = changing.ask_for_end(gateway(), gift)
-        with unit_of_work() as session:
-            changing.settle_end(session, gift, seen, actor=current_user.actor, settings=settings())
-    except (GatewayUnavailable, GatewayRejected) as trouble:
-        return _unsure(trouble, request.path)
-    return redirect(url_for("portal.partner", stopped=gift.row_id), 303)
-
-
-def _change_amount(gift: Changeable, amount: Money, typed: str) -> ResponseReturnValue:
-    form_key = request.form.get("key", type=UUID) or uuid4()
-    here = partial(url_for, "portal.partner_amount", recurring_gift_id=gift.row_id, amount=typed)
-    try:
-        seen = changing.ask_for_amount(gateway(), gift, amount, form_key=form_key)
-    except (GatewayUnavailable, GatewayRejected) as trouble:
-        return _unsure(trouble, here())
-    with unit_of_work() as session:
-        is_new_amount = changing.settle_amount(
-            session,
-            gift,
-            amount,
-            seen,
-            form_key=form_key,
-            actor=current_user.actor,
-            settings=settings(),
-        )
-    if not is_new_amount:
-        # An earlier form, sent again, does not undo what a later one changed.
-        return redirect(here(look="again"), 303)
-    return redirect(url_for("portal.partner", changed=gift.row_id), 303)
-
-
-def _amount_page(
-    gift: Changeable, *, typed: str = "", amount: Money | None = None, error: str | None = None
-) -> str:
-    locale = settings().organisation.locale
-    return render_template(
-        "portal/partner_amount.html",
-        gift=presenting.change_card(gift, locale),
-        limits_note=presenting.limits_note(gift.amount.currency, locale),
-        typed=typed,
-        new_amount_text=amount.text(locale) if amount else None,
-        key=uuid4(),
-        errors={"amount": error} if error else {},
-        look_again="look" in request.args,
-    )
-
-
-def _unsure(trouble: Exception, again: str) -> ResponseReturnValue:
-    """Say that a change may not have happened; the page to try again makes a new form."""
-    reference = uuid4().hex[:8]
-    log.error("monthly gift not changed", reference=reference, trouble=repr(trouble))
-    page = render_template("portal/partner_unsure.html", again_url=again, reference=reference)
-    return page, 503 if isinstance(trouble, GatewayUnavailable) else 500
-
-
-def _own(recurring_gift_id: int) -> Changeable:
-    """Return a monthly gift of the donor who is signed in; anybody else's is not found."""
-    if recurring_gift_id > _LARGEST_ID:
-        abort(404)
-    with reading_session(db.engine) as session:
-        gift = changing.find(session, _donor_id(), recurring_gift_id, settings())
-    return gift or abort(404)
 
 
 def _donor_id() -> int:

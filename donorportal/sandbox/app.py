@@ -16,6 +16,7 @@ from donorportal.sandbox.checkout_pages import CheckoutPages
 from donorportal.sandbox.control import Control
 from donorportal.sandbox.delivery import Deliverer
 from donorportal.sandbox.errors import ApiError
+from donorportal.sandbox.invoice_pages import InvoicePages
 from donorportal.sandbox.mailbox import Mailbox
 from donorportal.sandbox.mailbox_pages import mailbox_pages
 from donorportal.sandbox.storage import Store
@@ -41,6 +42,7 @@ def create_sandbox(
     app.extensions["sandbox"] = (store, deliverer)
     app.register_blueprint(Api(store).blueprint())
     app.register_blueprint(CheckoutPages(store, deliverer).blueprint())
+    app.register_blueprint(InvoicePages(store).blueprint())
     app.register_blueprint(Control(store, deliverer).blueprint())
     app.register_blueprint(authenticator_pages(), url_prefix="/authenticator")
     if mailbox is not None:

@@ -167,6 +167,24 @@ def _fail_payout(tx: Transaction, payout: Body, before: Body) -> Body:
     return payout
 
 
+@operation("GET", "/v1/balance", "BalanceRetrieveParams")
+def retrieve_balance(tx: Transaction, params: Body) -> Body:  # noqa: ARG001
+    """Answer what is held, by currency: what was paid out is gone, the rest is there or to come."""
+    held: dict[str, dict[str, int]] = {"available": {}, "pending": {}}
+    for movement in tx.find("balance_transaction"):
+        sums = held["available" if movement["status"] == "available" else "pending"]
+        code = movement["currency"]
+        sums[code] = sums.get(code, 0) + movement["net"]
+    parts = {
+        name: [
+            {"amount": amount, "currency": code, "source_types": {"card": amount}}
+            for code, amount in sorted(sums.items())
+        ]
+        for name, sums in held.items()
+    }
+    return {"object": "balance", "livemode": False} | parts
+
+
 @operation("GET", "/v1/balance_transactions/<id>", "BalanceTransactionRetrieveParams")
 def retrieve_movement(tx: Transaction, params: Body, movement_id: str) -> Body:  # noqa: ARG001
     """Answer a balance transaction."""

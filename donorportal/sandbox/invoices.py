@@ -111,6 +111,7 @@ def finalize(tx: Transaction, invoice: Body, intent: Body | None = None) -> Body
         "automatically_finalizes_at": None,
         "effective_at": tx.now,
         "ending_balance": 0,
+        "hosted_invoice_url": f"{tx.setting('public_url')}/i/{invoice['id']}",
     }
     invoice["status_transitions"]["finalized_at"] = tx.now
     if invoice["amount_due"] > 0:
@@ -143,7 +144,14 @@ def _link(tx: Transaction, invoice: Body, intent: Body) -> None:
     tx.insert(payment)
 
 
-def collect(tx: Transaction, invoice: Body, method: Body | None, *, scheduled: bool) -> Body:
+def collect(
+    tx: Transaction,
+    invoice: Body,
+    method: Body | None,
+    *,
+    scheduled: bool,
+    authenticated: bool = False,
+) -> Body:
     """Try to take an open invoice's money; returns the invoice, paid or not."""
     if invoice["amount_due"] == 0:
         return mark_paid(tx, invoice)
@@ -153,7 +161,7 @@ def collect(tx: Transaction, invoice: Body, method: Body | None, *, scheduled: b
         return attempt_failed(tx, invoice, scheduled=scheduled, silent=True)
     if method is None:
         return attempt_failed(tx, invoice, scheduled=scheduled)
-    intent = confirm(tx, intent, method, on_page=False)
+    intent = confirm(tx, intent, method, on_page=False, authenticated=authenticated)
     if intent["status"] == "succeeded":
         return mark_paid(tx, invoice)
     if intent["status"] == "processing":

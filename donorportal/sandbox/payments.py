@@ -81,7 +81,7 @@ def _decline_of(tx: Transaction, method: Body, *, on_page: bool, authenticated: 
     if needs and not on_page and not authenticated:
         return "authentication_required"
     declined: str | None = behaviour.get("decline") or behaviour.get("later")
-    return declined
+    return None if authenticated and declined == "authentication_required" else declined
 
 
 def _ask_for_authentication(tx: Transaction, intent: Body) -> Body:

@@ -123,7 +123,9 @@ def load_subscription(tx: Transaction, subscription_id: str) -> Body:
     return subscription
 
 
-def collect_now(tx: Transaction, invoice: Body, *, scheduled: bool = True) -> Body:
+def collect_now(
+    tx: Transaction, invoice: Body, *, scheduled: bool = True, authenticated: bool = False
+) -> Body:
     """Try an open invoice by the subscription's own card, and draw the consequences."""
     subscription = tx.load(invoices.subscription_of(invoice))
     customer = tx.load(subscription["customer"])
@@ -132,7 +134,9 @@ def collect_now(tx: Transaction, invoice: Body, *, scheduled: bool = True) -> Bo
         or (customer["invoice_settings"]["default_payment_method"])
     )
     method = tx.peek(chosen, "payment_method")
-    invoice = invoices.collect(tx, invoice, method, scheduled=scheduled)
+    invoice = invoices.collect(
+        tx, invoice, method, scheduled=scheduled, authenticated=authenticated
+    )
     settle_invoice(tx, invoice)
     return invoice
 

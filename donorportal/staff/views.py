@@ -7,6 +7,11 @@ from flask import Blueprint, abort, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from markupsafe import Markup
 
+import donorportal.staff.gifts.views
+import donorportal.staff.partners.views
+import donorportal.staff.payouts.views
+import donorportal.staff.reconciliation.views
+import donorportal.staff.shield.views
 from donorportal.access import people, second_factor, sessions, staff_accounts
 from donorportal.access.doors import Door
 from donorportal.access.people import Person, Realm
@@ -15,12 +20,23 @@ from donorportal.access.second_factor import Verdict
 from donorportal.access.sessions import whoever
 from donorportal.access.staff_accounts import Invitation
 from donorportal.audit.record import record
+from donorportal.clock import local_date, now
 from donorportal.current import settings
 from donorportal.db import db, unit_of_work
+from donorportal.giving.payouts import listing as payout_listing
+from donorportal.giving.reconcile import running as reconciling
+from donorportal.giving.recovery import figures
+from donorportal.ledger import halting
 from donorportal.staff import listing, rerunning, tables
 from donorportal.staff.listing import Listing
+from donorportal.staff.shield import telling
 
 bp = Blueprint("staff", __name__, url_prefix="/staff")
+bp.register_blueprint(donorportal.staff.gifts.views.bp)
+bp.register_blueprint(donorportal.staff.partners.views.bp)
+bp.register_blueprint(donorportal.staff.payouts.views.bp)
+bp.register_blueprint(donorportal.staff.reconciliation.views.bp)
+bp.register_blueprint(donorportal.staff.shield.views.bp)
 
 _LARGEST_ID = 2**63 - 1
 _REFUSED = {
@@ -28,6 +44,14 @@ _REFUSED = {
     Verdict.TOO_MANY: (429, "Too many codes. Please wait five minutes and try again."),
 }
 _QUEUES = {"inbox": listing.INBOX, "jobs": listing.JOBS, "outbox": listing.OUTBOX}
+# Rooms of the back office: name, the page one enters by, and who may enter.
+_ROOMS = (
+    ("Gifts", "staff.gifts.index", Permission.SEE_GIFTS),
+    ("Monthly gifts", "staff.partners.index", Permission.MANAGE_GIFTS),
+    ("Payouts", "staff.payouts.index", Permission.SEE_BOOKS),
+    ("Reconciliation", "staff.reconciliation.index", Permission.SEE_BOOKS),
+    ("Shield", "staff.shield.overview", Permission.SEE_QUEUES),
+)
 
 
 @bp.context_processor
@@ -35,18 +59,31 @@ def _navigation() -> dict[str, Any]:
     person = whoever()
     if person.staff_id is None:
         return {"nav": []}
-    names = ["overview"]
+    pages = [("Overview", "staff.overview")]
+    pages += [(name, entrance) for name, entrance, needed in _ROOMS if may(person, needed)]
     if may(person, Permission.SEE_QUEUES):
-        names += _QUEUES
+        pages += [(name.capitalize(), f"staff.{name}") for name in _QUEUES]
     nav = [
-        {
-            "name": name.capitalize(),
-            "url": url_for(f"staff.{name}"),
-            "current": request.endpoint == f"staff.{name}",
-        }
-        for name in names
+        {"name": name, "url": url_for(endpoint), "current": _is_in(endpoint)}
+        for name, endpoint in pages
     ]
-    return {"nav": nav}
+    under_attack = telling.banner(db.session(), settings().organisation)
+    return {"nav": nav, "halted": _halted(), "under_attack": under_attack}
+
+
+def _is_in(entrance: str) -> bool:
+    """Say whether this page is an entrance, or belongs to the room behind it."""
+    room = entrance.rpartition(".")[0]
+    return request.endpoint == entrance or (room != bp.name and request.blueprint == room)
+
+
+def _halted() -> dict[str, Any] | None:
+    """Return what every staff page says while nothing is posted."""
+    halt = halting.standing(db.session())
+    if halt is None:
+        return None
+    since = tables.when(halt.halted_at, settings().organisation)
+    return {"since": since, "finding": halt.findings[0]}
 
 
 def _half_way_in(person: Person) -> ResponseReturnValue:
@@ -120,10 +157,28 @@ def enrol(token: str) -> ResponseReturnValue:
 @bp.get("/")
 def overview() -> str:
     """Show how the queues stand."""
-    queues = _QUEUES if may(whoever(), Permission.SEE_QUEUES) else {}
-    return render_template(
-        "staff/overview.html", queues=[_summary(name, queues[name]) for name in queues]
-    )
+    person = whoever()
+    queues = _QUEUES if may(person, Permission.SEE_QUEUES) else {}
+    cards = [_summary(name, queues[name]) for name in queues]
+    if may(person, Permission.SEE_BOOKS):
+        cards[:0] = [_payouts_summary(), _reconciliation_summary()]
+        cards.insert(0, _recovery_summary())
+    return render_template("staff/overview.html", queues=cards)
+
+
+def _recovery_summary() -> dict[str, Any]:
+    zone = settings().organisation.time_zone
+    found = figures.of_year(db.session(), local_date(now(), zone).year, zone)
+    return {
+        "name": "Failed charges",
+        "sentence": found.sentence,
+        "figures": [
+            {"label": "Recovered", "text": str(found.recovered), "bad": False},
+            {"label": "Given up", "text": str(found.given_up), "bad": False},
+            {"label": "Withdrawn", "text": str(found.withdrawn), "bad": False},
+            {"label": "Open", "text": str(found.open), "bad": False},
+        ],
+    }
 
 
 @bp.get("/style")
@@ -215,6 +270,19 @@ def _summary(name: str, queue: Listing) -> dict[str, Any]:
             for state in queue.states
         ],
     }
+
+
+def _payouts_summary() -> dict[str, Any]:
+    odd = payout_listing.needing_a_look(db.session())
+    figure = {"label": "Need a look", "text": tables.count_text(odd), "bad": odd > 0}
+    return {"name": "Payouts", "url": url_for("staff.payouts.index"), "figures": [figure]}
+
+
+def _reconciliation_summary() -> dict[str, Any]:
+    left = reconciling.count_standing(db.session())
+    figure = {"label": "Differences", "text": tables.count_text(left), "bad": left > 0}
+    url = url_for("staff.reconciliation.index")
+    return {"name": "Reconciliation", "url": url, "figures": [figure]}
 
 
 def _queue_page(name: str, retry_endpoint: str | None) -> str:

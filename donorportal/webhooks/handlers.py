@@ -22,6 +22,12 @@ _FOLLOWED = (
     "charge.",
     "invoice.",
     "customer.subscription.",
+    "payment_method.automatically_updated",
+    "payment_method.updated",
+    "payout.",
+    "radar.early_fraud_warning.",
+    "refund.",
+    "setup_intent.",
 )
 # Said by Stripe in passing; what they mean for us arrives with the events above.
 _OF_NO_CONCERN = (
@@ -31,13 +37,12 @@ _OF_NO_CONCERN = (
     "customer.updated",
     "invoice_payment.",
     "invoice.upcoming",
-    "payment_method.",
+    "payment_method.attached",
+    "payment_method.detached",
     "price.",
     "product.",
-    "setup_intent.",
     "test_helpers.",
 )
-_NOT_BOOKED_YET = ("charge.dispute.", "charge.refund.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +110,7 @@ def _refusal(hint: _Hint, settings: Settings) -> tuple[EventState, str] | None:
         return EventState.QUARANTINED, "about an account that is not ours"
     if hint.type.startswith(_OF_NO_CONCERN):
         return EventState.IGNORED, "of no concern to the books"
-    if hint.type.startswith(_NOT_BOOKED_YET) or not hint.type.startswith(_FOLLOWED):
+    if not hint.type.startswith(_FOLLOWED):
         return EventState.QUARANTINED, "a type of event that nobody has looked at yet"
     if hint.object_id is None:
         return EventState.QUARANTINED, "names no object"

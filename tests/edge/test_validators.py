@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sqlalchemy.orm import Session
 from werkzeug.datastructures import MultiDict
 
 from donorportal.access import second_factor, signing_in
@@ -19,6 +20,7 @@ from donorportal.giving import forms
 from donorportal.giving.catalogue import Offers
 from donorportal.giving.forms import GiftForm
 from donorportal.giving.history import Cursor
+from donorportal.giving.shield import mailed_code, puzzle
 from donorportal.jobs.failing import describe
 from donorportal.limits.counting import network_of
 from donorportal.mail import wire
@@ -48,6 +50,8 @@ _SETTINGS = Settings.from_environment(
 _GATEWAY = StripeGateway(
     "sk_test_1", api_base="http://127.0.0.1:9", webhook_secrets=("whsec_" + "1" * 32,)
 )
+# No number makes so many zero bits, so that nothing has to be stored.
+_CHALLENGE = puzzle.challenge(_SETTINGS, "", 99)
 _OFFERS = Offers(designations=(), topics=())
 
 
@@ -74,6 +78,15 @@ _VALIDATORS: dict[str, Callable[[str], Any]] = {
     "own path": own_path,
     "path of ours": lambda text: own_path("/" + text),
     "campaign": forms._code,
+    "solution": lambda text: puzzle.solved(
+        Session(), _SETTINGS, form_key="", challenge=text, answer=text
+    ),
+    "number that solves": lambda text: puzzle.solved(
+        Session(), _SETTINGS, form_key="", challenge=_CHALLENGE, answer=text
+    ),
+    "end of a code": lambda text: mailed_code.right(
+        Session(), _SETTINGS, form_key="", email_key="", until=text, code=text
+    ),
     "linked amount": lambda text: forms._linked_amount(text, "USD", "en_US"),
     "name on one line": lambda text: GiftForm()._line("name", text),
     "whole form": _whole_form,

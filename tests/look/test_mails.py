@@ -30,10 +30,49 @@ _SIGN_IN = {
     "minutes": 10,
     "sign_in_url": "http://localhost/sign-in",
 }
+_MONTHLY = {"name": "Ana Example", "partner_url": "http://localhost/portal/partner"}
+_RETURNED = {
+    "name": "Ana Example",
+    "amount_text": "$20",
+    "gift_text": "$30",
+    "given_on_text": "22 November 2026",
+    "card_text": "Visa ending in 4242",
+    "whole": False,
+    "arrived": True,
+    "give_url": "http://localhost/give",
+    "portal_url": "http://localhost/portal/gifts",
+}
 _MAILS: dict[str, dict[str, Any]] = {
+    "gift-not-paid": _RETURNED,
+    "refund-failed": _RETURNED,
+    "refund-made": _RETURNED,
+    "staff-dispute": {
+        "amount_text": "$30",
+        "task_text": "The donor's bank disputes $30.00 (fraudulent). Answer in Stripe.",
+        "due_text": "29 November 2026",
+        "gift_url": "http://localhost/staff/gifts/7",
+    },
+    "gift-code": {"code": "1234 5678", "minutes": 15},
     "gift-receipt": _RECEIPT,
+    "monthly-changed": _MONTHLY
+    | {
+        "headline": "Your gift of 22 December 2026 is skipped",
+        "sentences": ["Nothing is charged on that day. After it, your gift goes on by itself."],
+        "charges": [
+            {"on_text": "22 December 2026", "amount_text": "$30", "is_left_out": True},
+            {"on_text": "22 January 2027", "amount_text": "$30", "is_left_out": False},
+        ],
+        "by_staff": True,
+    },
+    "monthly-link": _MONTHLY | {"amount_text": "$30"},
+    "monthly-not-changed": _MONTHLY | {"asked_on_text": "22 November 2026", "has_ended": False},
     "sign-in-code": _SIGN_IN,
     "sign-in-unknown": _SIGN_IN,
+    "books-halted": {
+        "findings": ["entry 7 is off by 5 USD", "posting <9> belongs to no entry"],
+        "further": 3,
+        "staff_url": "http://localhost/staff/",
+    },
     "staff-invitation": {"role": "finance", "link": "http://localhost/staff/enrol/abc"},
 }
 

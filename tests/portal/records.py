@@ -9,7 +9,9 @@ from sqlalchemy.orm import Session
 
 from donorportal.donors.models import Donor
 from donorportal.giving import receipts
-from donorportal.giving.models import Designation, Gift, RecurringGift, Refund
+from donorportal.giving.models import Designation, Gift, RecurringGift
+from donorportal.giving.recovery.models import FailedCharge
+from donorportal.giving.returns.models import Refund
 from donorportal.ledger import accounts
 from donorportal.ledger.posting import move, post
 
@@ -60,6 +62,20 @@ def _book(session: Session, gift: Gift) -> None:
 def monthly(session: Session, donor_id: int, **values: Any) -> int:
     """Write one active monthly gift of $50 and return the id."""
     return _written(session, RecurringGift, _asked(donor_id) | {"status": "active"} | values)
+
+
+def failed_charge(session: Session, recurring_gift_id: int, **values: Any) -> int:
+    """Write one charge of a monthly gift that the bank did not pay, and return the id."""
+    charge = {
+        "recurring_gift_id": recurring_gift_id,
+        "invoice_remote_id": f"in_{uuid4().hex}",
+        "amount_minor": 3000,
+        "currency": "USD",
+        "failed_at": _LONG_AGO,
+        "tries": 1,
+        "is_retried": True,
+    }
+    return _written(session, FailedCharge, charge | values)
 
 
 def _asked(donor_id: int | None) -> dict[str, Any]:

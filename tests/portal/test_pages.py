@@ -12,7 +12,7 @@ from flask.testing import FlaskClient
 from sqlalchemy.orm import Session
 
 from donorportal.db import writing_session
-from donorportal.portal.spreadsheet import plain_cell
+from donorportal.spreadsheet import plain_cell
 from tests.access.doorstep import DONOR, Doorstep
 from tests.portal import records
 
@@ -78,14 +78,16 @@ def test_the_overview_answers_what_a_donor_asks(doorstep: Doorstep, browser: Fla
     donor = me(doorstep)
     write(doorstep, lambda s: records.gift(s, donor, date(2020, 3, 4), amount_minor=123456))
     write(doorstep, lambda s: records.monthly(s, donor, next_on=date(2027, 1, 31)))
-    write(doorstep, lambda s: records.monthly(s, donor, status="past_due", amount_minor=3000))
+    unpaid = write(doorstep, lambda s: records.monthly(s, donor, status="past_due"))
+    write(doorstep, lambda s: records.failed_charge(s, unpaid, reason="expired_card"))
 
     page = browser.get("/portal/").text
 
     assert "Indigo Loire" in page
     assert "$1,234.56" in page
     assert "January 31, 2027" in page
-    assert "Your bank did not pay your monthly gift of $30." in page
+    assert "Your bank did not pay your monthly gift of $30 on January 2, 2020." in page
+    assert f'href="/portal/partner/{unpaid}/charge"' in page
     assert "Rescue &amp; aftercare" in page
 
 

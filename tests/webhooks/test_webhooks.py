@@ -131,7 +131,7 @@ def test_d5_the_same_event_at_once_is_one_effect(portal: Portal) -> None:
     ("more", "state", "note"),
     [
         ({"type": "invention.made"}, EventState.QUARANTINED, "nobody has looked at"),
-        ({"type": "charge.dispute.created"}, EventState.QUARANTINED, "nobody has looked at"),
+        ({"type": "charge.dispute.created"}, EventState.QUARANTINED, "does not know the object"),
         ({}, EventState.QUARANTINED, "does not know the object"),
         ({"type": "customer.created"}, EventState.IGNORED, "of no concern"),
         ({"livemode": True}, EventState.QUARANTINED, "test and live"),

@@ -1,0 +1,1 @@
+"""What donors do with their monthly gift: change, skip, pause, stop, and what they are told."""

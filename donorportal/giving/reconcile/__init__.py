@@ -1,0 +1,1 @@
+"""Comparing our books with the payment service, and repairing what differs."""

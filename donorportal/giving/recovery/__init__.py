@@ -1,0 +1,1 @@
+"""Charges that a bank did not pay: what follows, what the donor is told, and how it ends."""

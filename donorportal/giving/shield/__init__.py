@@ -1,0 +1,1 @@
+"""Keeping the giving form open for donors and tedious for those who test stolen cards."""

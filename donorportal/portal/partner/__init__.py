@@ -1,0 +1,1 @@
+"""A donor's pages about the monthly gift."""

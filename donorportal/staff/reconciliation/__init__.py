@@ -1,0 +1,1 @@
+"""Whether Stripe and our books agree, for staff."""

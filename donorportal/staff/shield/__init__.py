@@ -1,0 +1,1 @@
+"""What the shield holds off, and the switch for it."""
