@@ -2,7 +2,8 @@
 
 Everything runs against a real PostgreSQL with one sync worker. CPU time is that of the server's
 process tree and of PostgreSQL's; the client and the stand-in for Stripe are not counted. Without
-names all benchmarks run: webhook, give, checkout, history, jobs.
+names all benchmarks run: webhook, give, checkout, history, jobs, process, burst,
+ledger.
 """
 
 import argparse
@@ -24,7 +25,7 @@ import psycopg
 import sqlalchemy as sa
 from flask import Flask, Response, session
 
-from bench import jobs
+from bench import jobs, ledger, process
 from bench.measuring import Call, Contest, Cost, Server
 from bench.ours import for_environment
 from bench.stripe_stub import StripeStub
@@ -84,6 +85,10 @@ class Bench:
             connection.exec_driver_sql(
                 "CREATE TABLE floor_event (id text PRIMARY KEY, type text, payload text)"
             )
+            for table in ("floor_given", "floor_donor"):
+                connection.exec_driver_sql(
+                    f"CREATE TABLE {table} (id text PRIMARY KEY, minor bigint)"
+                )
         engine.dispose()
         return _environment(url, self.stripe.url)
 
@@ -275,6 +280,9 @@ _BENCHES: dict[str, Callable[[Bench], None]] = {
     "checkout": checkout,
     "history": history,
     "jobs": drained,
+    "process": lambda bench: process.measure(bench, say),
+    "burst": lambda bench: process.burst(bench, say),
+    "ledger": lambda bench: ledger.measure(bench.postgres, say, quick=bench.quick),
 }
 
 

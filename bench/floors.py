@@ -102,6 +102,36 @@ def webhook() -> Flask:
     return app
 
 
+def gift() -> Flask:
+    """Check an event as the SDK does, and in one transaction keep it, its gift and a total."""
+    app, connection = _app(), _connection()
+    secret = os.environ["STRIPE_WEBHOOK_SECRETS"]  # noqa: TID251 - a server's entry
+
+    @app.post("/webhooks/stripe")
+    def stripe_event() -> str:
+        payload = request.get_data(as_text=True)
+        event = stripe.Webhook.construct_event(payload, request.headers["Stripe-Signature"], secret)
+        thing = event.data.object
+        with connection().transaction():
+            connection().execute(
+                "INSERT INTO floor_event VALUES (%s, %s, %s) ON CONFLICT DO NOTHING",
+                (event.id, event.type, payload),
+            )
+            connection().execute(
+                "INSERT INTO floor_given VALUES (%s, %s) ON CONFLICT (id) DO UPDATE"
+                " SET minor = excluded.minor",
+                (thing["id"], thing["amount"]),
+            )
+            connection().execute(
+                "INSERT INTO floor_donor VALUES (%s, %s) ON CONFLICT (id) DO UPDATE"
+                " SET minor = floor_donor.minor + excluded.minor",
+                (thing["id"], thing["amount"]),
+            )
+        return ""
+
+    return app
+
+
 def checkout() -> Flask:
     """Store a gift with all its columns, open the page to pay on, and store which page it is.
 

@@ -89,6 +89,11 @@ class Server:
         connection.close()
         return answer
 
+    @property
+    def pid(self) -> int:
+        """The process that started the server's others."""
+        return self._process.pid
+
     def cpu_seconds(self) -> float:
         """Return what the server's processes have used so far."""
         return tree_cpu_seconds(self._process.pid)
@@ -111,7 +116,7 @@ class Contest:
     """Servers that answer the same calls in turns, so that a noisy moment hits all of them."""
 
     def __init__(self, database_pid: int, *, rounds: int) -> None:
-        self._database_pid = database_pid
+        self.database_pid = database_pid
         self.rounds = rounds
 
     def run(
@@ -131,11 +136,11 @@ class Contest:
         }
 
     def _round(self, server: Server, calls: Sequence[Call], expected: int) -> tuple[float, float]:
-        before = server.cpu_seconds() + tree_cpu_seconds(self._database_pid)
+        before = server.cpu_seconds() + tree_cpu_seconds(self.database_pid)
         began = time.perf_counter()
         statuses = {server.send(call).status for call in calls}
         seconds = time.perf_counter() - began
-        used = server.cpu_seconds() + tree_cpu_seconds(self._database_pid) - before
+        used = server.cpu_seconds() + tree_cpu_seconds(self.database_pid) - before
         if statuses != {expected}:
             raise RuntimeError(f"expected only {expected}, got {sorted(statuses)}")
         return 1000 * used / len(calls), len(calls) / seconds

@@ -3,6 +3,7 @@
 import json
 import threading
 import time
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs
 
@@ -13,6 +14,8 @@ class StripeStub:
     def __init__(self) -> None:
         self.calls = 0
         self.delay_seconds = 0.0
+        self.answers: Callable[[str], object | None] = lambda _target: None
+        """What is said about an object when somebody reads it."""
         stub = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -23,8 +26,15 @@ class StripeStub:
             def do_POST(self) -> None:
                 length = int(self.headers["Content-Length"])
                 form = parse_qs(self.rfile.read(length).decode())
-                answer = json.dumps(stub.opened(form)).encode()
-                self.send_response(200)
+                self._say(200, stub.opened(form))
+
+            def do_GET(self) -> None:
+                found = stub.answers(self.path)
+                self._say(200 if found else 404, found or {"error": {"message": "no such object"}})
+
+            def _say(self, status: int, body: object) -> None:
+                answer = json.dumps(body).encode()
+                self.send_response(status)
                 self.send_header("Content-Type", "application/json")
                 self.send_header("Content-Length", str(len(answer)))
                 self.end_headers()
