@@ -5,11 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from donorportal.app import create_app
-from donorportal.db import db, writing_session
-from donorportal.giving.starting import base_data
 from tests.live_site import LiveSite, serving
-from tests.portal_in_process import Portal, settings_for
+from tests.portal_in_process import Portal, opened_portal
 from tests.sandboxproc import SandboxProcess
 
 
@@ -32,18 +29,8 @@ def sandbox(sandbox_process: SandboxProcess) -> SandboxProcess:
 @pytest.fixture
 def portal(engine_url: str, sandbox: SandboxProcess) -> Iterator[Portal]:
     """The application inside the test, on each database, with designations and topics."""
-    settings = settings_for(engine_url, sandbox)
-    app = create_app(settings)
-    gateway = app.extensions["gateway"]
-    gateway.set_up(public_url="http://localhost:9", organisation=settings.organisation.name)
-    sandbox.knobs(webhook_timing="never")
-    portal = Portal(app, settings, sandbox, gateway)
-    with writing_session(portal.engine) as session:
-        base_data(session)
-    yield portal
-    with app.app_context():
-        db.session.remove()
-        db.engine.dispose()
+    with opened_portal(engine_url, sandbox) as portal:
+        yield portal
 
 
 @pytest.fixture

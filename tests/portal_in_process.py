@@ -3,6 +3,8 @@
 import json
 import re
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import uuid4
@@ -15,8 +17,10 @@ from itsdangerous import TimestampSigner
 from sqlalchemy.orm import Session
 from werkzeug.test import TestResponse
 
+from donorportal.app import create_app
 from donorportal.config import Settings
-from donorportal.db import db, reading_session
+from donorportal.db import db, reading_session, writing_session
+from donorportal.giving.starting import base_data
 from donorportal.jobs.models import Queue
 from donorportal.jobs.running import drain
 from donorportal.mail.transport import SmtpTransport
@@ -157,3 +161,20 @@ def hidden(page: str, name: str) -> str:
     found = re.search(rf'name="{name}"[^>]*value="([^"]*)"', page)
     assert found, f"no hidden field {name}"
     return found[1]
+
+
+@contextmanager
+def opened_portal(database_url: str, sandbox: SandboxProcess, **more: str) -> Iterator[Portal]:
+    """Open the application with *more* environment, designations and topics; then close it."""
+    settings = settings_for(database_url, sandbox, **more)
+    app = create_app(settings)
+    gateway = app.extensions["gateway"]
+    gateway.set_up(public_url="http://localhost:9", organisation=settings.organisation.name)
+    sandbox.knobs(webhook_timing="never")
+    portal = Portal(app, settings, sandbox, gateway)
+    with writing_session(portal.engine) as session:
+        base_data(session)
+    yield portal
+    with app.app_context():
+        db.session.remove()
+        db.engine.dispose()

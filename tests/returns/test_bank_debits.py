@@ -5,13 +5,10 @@ from collections.abc import Iterator
 import pytest
 import sqlalchemy as sa
 
-from donorportal.app import create_app
 from donorportal.config import ConfigurationRefused
-from donorportal.db import db, writing_session
 from donorportal.giving.models import Receipt
 from donorportal.giving.returns.models import DisputeRecord
-from donorportal.giving.starting import base_data
-from tests.portal_in_process import Portal, settings_for
+from tests.portal_in_process import Portal, opened_portal, settings_for
 from tests.returns.happenings import books, clearing, stripe_holds, the_gift
 from tests.sandboxproc import SandboxProcess
 
@@ -19,18 +16,10 @@ from tests.sandboxproc import SandboxProcess
 @pytest.fixture
 def debits(engine_url: str, sandbox: SandboxProcess) -> Iterator[Portal]:
     """An application that takes bank debits in US dollars."""
-    settings = settings_for(engine_url, sandbox, STRIPE_PAYMENT_METHODS="card,us_bank_account")
-    app = create_app(settings)
-    gateway = app.extensions["gateway"]
-    gateway.set_up(public_url="http://localhost:9", organisation=settings.organisation.name)
-    sandbox.knobs(webhook_timing="never")
-    portal = Portal(app, settings, sandbox, gateway)
-    with writing_session(portal.engine) as session:
-        base_data(session)
-    yield portal
-    with app.app_context():
-        db.session.remove()
-        db.engine.dispose()
+    with opened_portal(
+        engine_url, sandbox, STRIPE_PAYMENT_METHODS="card,us_bank_account"
+    ) as portal:
+        yield portal
 
 
 def _debit(portal: Portal) -> str:

@@ -5,11 +5,8 @@ from collections.abc import Iterator
 import pytest
 import sqlalchemy as sa
 
-from donorportal.app import create_app
-from donorportal.db import db, writing_session
 from donorportal.giving.returns.models import FraudWarningRecord, GiftTask, Refund
-from donorportal.giving.starting import base_data
-from tests.portal_in_process import Portal, settings_for
+from tests.portal_in_process import Portal, opened_portal
 from tests.returns.happenings import given, refund_in_dashboard, the_gift
 from tests.sandboxproc import SandboxProcess
 
@@ -17,18 +14,8 @@ from tests.sandboxproc import SandboxProcess
 @pytest.fixture
 def careful(engine_url: str, sandbox: SandboxProcess) -> Iterator[Portal]:
     """An application that refunds warned gifts of up to 20 units at once."""
-    settings = settings_for(engine_url, sandbox, REFUND_WARNED_GIFTS_UP_TO="20")
-    app = create_app(settings)
-    gateway = app.extensions["gateway"]
-    gateway.set_up(public_url="http://localhost:9", organisation=settings.organisation.name)
-    sandbox.knobs(webhook_timing="never")
-    portal = Portal(app, settings, sandbox, gateway)
-    with writing_session(portal.engine) as session:
-        base_data(session)
-    yield portal
-    with app.app_context():
-        db.session.remove()
-        db.engine.dispose()
+    with opened_portal(engine_url, sandbox, REFUND_WARNED_GIFTS_UP_TO="20") as portal:
+        yield portal
 
 
 def _warn(portal: Portal) -> None:
